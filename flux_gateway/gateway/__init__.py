@@ -1,0 +1,1 @@
+"""The gateway node: it holds the sessions. Composition root: `daemon.py`."""

@@ -1,0 +1,1 @@
+"""The proxy: it routes by affinity and relays bytes. Composition root: `daemon.py`."""

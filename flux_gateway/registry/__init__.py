@@ -1,0 +1,1 @@
+"""The registry in Redis: who is in the cluster, in which state, and what happened (design, section 4)."""

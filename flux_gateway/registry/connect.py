@@ -1,0 +1,98 @@
+"""How the programs reach Redis: settings, and clients with deadlines and without hidden retries."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import redis
+import redis.asyncio
+from msgspec import Meta
+from redis.asyncio.connection import Connection, ConnectionPool
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from flux_gateway.core.errors import ConfigError, RegistryUnavailable
+
+
+class RedisSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Section `redis` of every program's configuration."""
+
+    host: Annotated[str, Meta(min_length=1, description="address of Redis")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=1, le=65535, description="port of Redis")] = 6379
+    username: Annotated[str, Meta(description="ACL user; empty for the default user")] = ""
+    password_file: Annotated[str, Meta(description="file that holds the password; empty for none")] = ""
+    timeout: Annotated[float, Meta(gt=0, le=60, description="seconds to wait for an answer")] = 2.0
+    heartbeat_interval: Annotated[
+        float, Meta(ge=0.1, le=60, description="seconds between heartbeats; the same for all programs of a cluster")
+    ] = 5.0
+
+    @property
+    def heartbeat_life(self) -> float:
+        """Seconds after which a member that sent no heartbeat counts as dead: three intervals."""
+        return 3 * self.heartbeat_interval
+
+    def password(self) -> str | None:
+        """Read the password. Raises `ConfigError` when the file cannot be read."""
+        if not self.password_file:
+            return None
+        try:
+            return Path(self.password_file).read_text().strip()
+        except OSError as error:
+            raise ConfigError([f"redis.password_file {self.password_file}: {error.strerror}"]) from error
+
+
+class _BoundConnection(Connection):
+    """A connection that leaves from a chosen local address, so that cutting that address off cuts off Redis too."""
+
+    source: str | None = None
+
+    def _connection_arguments(self) -> dict[str, Any]:
+        arguments = dict(super()._connection_arguments())
+        if self.source:
+            arguments["local_addr"] = (self.source, 0)
+        return arguments
+
+
+def connect(settings: RedisSettings, source: str | None = None) -> "redis.asyncio.Redis":
+    """Return an asyncio client. `source` is the local address to bind. Nothing is connected before first use."""
+    bound = type("BoundConnection", (_BoundConnection,), {"source": source})
+    pool = ConnectionPool(
+        connection_class=bound,
+        host=settings.host,
+        port=settings.port,
+        username=settings.username or None,
+        password=settings.password(),
+        socket_timeout=settings.timeout,
+        socket_connect_timeout=settings.timeout,
+        # A failed call is for the caller to judge: the registry fails static, it does not hang in retries.
+        retry=AsyncRetry(NoBackoff(), 0),
+        protocol=2,
+    )
+    return redis.asyncio.Redis(connection_pool=pool)
+
+
+def connect_blocking(settings: RedisSettings) -> "redis.Redis":
+    """Return a blocking client for threads (dashboard) and commands."""
+    return redis.Redis(
+        host=settings.host,
+        port=settings.port,
+        username=settings.username or None,
+        password=settings.password(),
+        socket_timeout=settings.timeout,
+        socket_connect_timeout=settings.timeout,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+    )
+
+
+@contextlib.contextmanager
+def registry_errors() -> Iterator[None]:
+    """Turn whatever goes wrong between here and Redis into `RegistryUnavailable`."""
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise RegistryUnavailable(f"Redis does not answer: {error or type(error).__name__}") from error

@@ -1,0 +1,74 @@
+"""The registry as commands and the dashboard use it: blocking reads, and `forget`."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import redis
+
+from flux_gateway.core.membership import NodeRecord, Snapshot
+from flux_gateway.core.timeline import Event, EventKind
+from flux_gateway.registry import decoding, keys, scripts
+from flux_gateway.registry.connect import registry_errors
+
+
+class RegistryReader:
+    """Blocking view of the registry, safe to share between threads. Raises `RegistryUnavailable`."""
+
+    def __init__(self, client: "redis.Redis", *, heartbeat_life: float) -> None:
+        self._redis = client
+        self._life = heartbeat_life
+        self._snapshot = client.register_script(scripts.SNAPSHOT)
+
+    def snapshot(self) -> Snapshot:
+        """Read the whole registry in one step."""
+        with registry_errors():
+            reply: Any = self._snapshot(keys=[keys.NODES, keys.PROXIES], args=[keys.heartbeat("")])
+        return decoding.snapshot(reply, self._life)
+
+    def timeline(self, count: int = 200) -> list[Event]:
+        """Return the newest events, newest first."""
+        with registry_errors():
+            entries: Any = self._redis.xrevrange(keys.TIMELINE, count=count)
+        return decoding.events(entries)
+
+    def history(self, node_id: str) -> list[NodeRecord]:
+        """Return the samples of a node over the last 15 minutes, oldest first."""
+        since = int((time.time() - keys.HISTORY_SECONDS) * 1000)
+        with registry_errors():
+            entries: Any = self._redis.xrange(keys.history(node_id), min=str(since))
+        return decoding.history(entries)
+
+    def follow(self, patience: float) -> Iterator[Event | None]:
+        """Yield events as they are announced, and None after each `patience` seconds of silence."""
+        pubsub: Any = self._redis.pubsub
+        with registry_errors(), pubsub(ignore_subscribe_messages=True) as channel:
+            channel.subscribe(keys.EVENTS)
+            while True:
+                message = channel.get_message(timeout=patience)
+                if message is None:
+                    channel.ping()
+                    yield None
+                elif message["type"] == "message":
+                    yield decoding.event(message["data"])
+
+    def forget(self, node_id: str, by: str) -> bool:
+        """Remove a node's record, heartbeat and samples. Returns whether there was a record."""
+        event = Event(at=time.time(), kind=EventKind.FORGOTTEN, subject=node_id, by=by)
+        data = msgspec.json.encode(event)
+        with registry_errors(), self._redis.pipeline(transaction=True) as pipe:
+            pipe.hdel(keys.NODES, node_id)
+            pipe.hdel(keys.PROXIES, node_id)
+            pipe.delete(keys.heartbeat(node_id), keys.history(node_id))
+            removed = pipe.execute()
+            if not any(removed[:2]):
+                return False
+            self._redis.xadd(keys.TIMELINE, {"event": data}, maxlen=keys.TIMELINE_LENGTH)
+            self._redis.publish(keys.EVENTS, data)
+        return True
+
+    def close(self) -> None:
+        """Close the connections to Redis."""
+        self._redis.close()
+

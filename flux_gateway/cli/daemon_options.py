@@ -1,0 +1,69 @@
+"""Flags of the daemons, made from their settings classes: `--host`, `--port`, ... and `--redis-host`, ..."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from flux_gateway.core.errors import ConfigError
+from flux_gateway.registry.connect import RedisSettings
+from flux_gateway.runtime import config
+
+T = TypeVar("T", bound=msgspec.Struct)
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def settings_options(cls: type[msgspec.Struct]) -> Callable[[F], F]:
+    """Add `--config`, `--log-level`, a flag for each setting of the class, and one for each of Redis."""
+
+    def decorate(function: F) -> F:
+        for prefix, settings in (("redis-", RedisSettings), ("", cls)):
+            for field, _, description in reversed(config.describe(settings)):
+                default = "required" if field.required else f"default {_shown(field.default)}"
+                name = f"{prefix}{field.name.replace('_', '-')}"
+                option = click.option(
+                    f"--{name}", name.replace("-", "_"), metavar="VALUE", help=f"{description} [{default}]"
+                )
+                function = option(function)
+        function = click.option("--log-level", default="info", type=click.Choice(["debug", "info", "warning"]),
+                                help="what to log [default info]")(function)
+        return click.option("--config", "config_file", type=click.Path(dir_okay=False), envvar="FLUX_CONFIG",
+                            help="TOML file with the settings")(function)
+
+    return decorate
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, (list, tuple)):
+        return ",".join(map(str, default)) or "none"
+    return str(default) if default != "" else "none"
+
+
+def load(cls: type[T], section: str, flags: dict[str, Any]) -> tuple[T, RedisSettings]:
+    """Return the settings of a daemon and of its Redis. Raises `ConfigError` with the faults of both."""
+    given = flags.pop("config_file")
+    file = Path(given) if given else None
+    redis_flags = {name.removeprefix("redis_"): flags.pop(name) for name in list(flags) if name.startswith("redis_")}
+    faults: list[str] = []
+    loaded: list[Any] = []
+    for kind, table, values in ((cls, section, flags), (RedisSettings, "redis", redis_flags)):
+        try:
+            loaded.append(config.load(kind, table, file=file, flags=values))
+        except ConfigError as error:
+            faults += [fault for fault in error.faults if fault not in faults]
+    if faults:
+        raise ConfigError(faults)
+    return loaded[0], loaded[1]
+
+
+def run_loop(main: Coroutine[Any, Any, None]) -> None:
+    """Run a daemon's main coroutine, on uvloop where there is one."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(main)
+    else:
+        uvloop.run(main)

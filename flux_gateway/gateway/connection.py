@@ -1,0 +1,84 @@
+"""The pump of one open session: bytes between its transport and its protocol, and nothing else."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from flux_gateway.core.session import Session
+
+if TYPE_CHECKING:
+    from flux_gateway.gateway.node import Node
+
+
+class Connection(asyncio.Protocol):
+    """Receive -> session -> one write per burst. A client that does not read is not read from either."""
+
+    __slots__ = ("_blocked", "_node", "bucket", "session", "transport")
+
+    def __init__(self, node: "Node", transport: asyncio.Transport, session: Session) -> None:
+        self._node = node
+        self.transport = transport
+        self.session = session
+        self._blocked = False
+        self.bucket = 0
+        """Place in the keepalive's wheel."""
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the client."""
+        session = self.session
+        if session.ended:
+            return  # lingering: what comes after the last word is dropped
+        answer = session.receive(data)
+        if answer:
+            self.transport.write(answer)
+        if self.session.ended:
+            self._finish()
+        elif self._blocked:
+            self._check_outbox()
+
+    def send(self, data: bytes) -> None:
+        """Write frames that nobody asked for (pings, closes, publications)."""
+        if data and not self.transport.is_closing():
+            self.transport.write(data)
+            if self._blocked:
+                self._check_outbox()
+
+    def pause_writing(self) -> None:
+        """The client does not keep up: stop taking more from it until it has read."""
+        self._blocked = True
+        if not self.session.ended:
+            self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self._blocked = False
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def _check_outbox(self) -> None:
+        if self.transport.get_write_buffer_size() > self._node.settings.outbox_limit and self.session.open:
+            self._node.counters.overflows += 1
+            self.close(1008, f"slow client: more than {self._node.settings.outbox_limit} bytes waiting")
+
+    def close(self, code: int, reason: str) -> None:
+        """Start the closing handshake; the node ends the connection if the client does not answer in time."""
+        data = self.session.close(code, reason)
+        if data:
+            self.transport.write(data)
+            self._node.closing.add(self, self._node.now())
+
+    def _finish(self) -> None:
+        """Both sides have said their last word, or the client broke the protocol."""
+        self._node.closing.add(self, self._node.now())
+        if self.transport.can_write_eof():
+            # Half-close and wait for the client's end: closing with unread bytes would reset the connection and
+            # could destroy the close frame on its way.
+            self.transport.write_eof()
+        self.transport.resume_reading()
+
+    def eof_received(self) -> None:
+        """The client half-closed or is gone; the transport closes after what is left to write."""
+        self.session.eof()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is over, for whatever reason."""
+        self._node.forget(self)

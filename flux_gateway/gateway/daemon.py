@@ -1,0 +1,130 @@
+"""`flux gateway`: puts a node together, runs it, drains it at SIGTERM."""
+
+import asyncio
+import logging
+import signal
+from typing import Any
+
+from aiohttp import web
+
+from flux_gateway.core.errors import CommandError
+from flux_gateway.core.lifecycle import NodeState
+from flux_gateway.gateway.counters import NodeMetrics
+from flux_gateway.gateway.drain import Drain
+from flux_gateway.gateway.heartbeat import Heartbeat
+from flux_gateway.gateway.links import Links
+from flux_gateway.gateway.node import Node
+from flux_gateway.gateway.settings import GatewaySettings
+from flux_gateway.registry.connect import RedisSettings, connect
+from flux_gateway.registry.registry import Registry
+from flux_gateway.runtime import admin
+from flux_gateway.runtime.figures import ProcessFigures, stat
+from flux_gateway.runtime.loop_watch import LoopWatch
+from flux_gateway.runtime.ports import taken
+
+log = logging.getLogger(__name__)
+
+_LAST_WORD = 1.0
+"""Seconds the registry gets to hear of the end."""
+
+
+async def run(settings: GatewaySettings, redis: RedisSettings) -> None:
+    """Run a node until SIGTERM or SIGINT; returns when it has drained and stopped. A second signal ends at once."""
+    first, second = _signals()
+    watch, figures = LoopWatch(), ProcessFigures()
+    token = admin.read_token(settings.token_file)
+    node = Node(settings)
+    drain = Drain(node)
+    registry = Registry(connect(redis, source=settings.host), heartbeat_life=redis.heartbeat_life)
+    heartbeat = Heartbeat(node, registry, redis.heartbeat_interval, figures, watch)
+    links = Links(node, token)
+    metrics = NodeMetrics(
+        node.counters, lambda: len(node.connections), lambda: node.state, lambda: watch.worst("metrics")
+    )
+    application = admin.build(_Source(node, heartbeat, figures, watch), watch, metrics, token)
+    application.add_routes([web.get("/link", links.serve), *_commands(node, drain)])
+    server = admin.AdminServer(application, settings.host, settings.admin_port)
+    await _open(node, server)
+    node.enter(NodeState.UP)
+    beating = asyncio.create_task(heartbeat.run(), name="heartbeat")
+    try:
+        await _until(first, beating)
+        drain.start("SIGTERM")
+        await _until(second, asyncio.create_task(drain.finished()), beating)
+        node.enter(NodeState.STOPPED)
+        await heartbeat.announced(_LAST_WORD)
+    finally:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+        await links.close()
+        await server.stop()
+        await node.close()
+        await registry.close()
+        watch.stop()
+
+
+def _signals() -> tuple[asyncio.Event, asyncio.Event]:
+    first, second = asyncio.Event(), asyncio.Event()
+
+    def receive() -> None:
+        (second if first.is_set() else first).set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, receive)
+    return first, second
+
+
+async def _open(node: Node, server: admin.AdminServer) -> None:
+    settings = node.settings
+    for what, port, start in (("clients", settings.port, node.listen), ("admin", settings.admin_port, server.start)):
+        try:
+            await start()
+        except OSError as error:
+            raise CommandError(taken(f"{settings.id} ({what})", settings.host, port)) from error
+
+
+async def _until(event: asyncio.Event, *tasks: "asyncio.Task[None]") -> None:
+    """Wait for the event or the end of one of the tasks; raise what a task raised."""
+    waiter = asyncio.create_task(_wait(event))
+    finished, _ = await asyncio.wait([waiter, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    waiter.cancel()
+    for task in finished:
+        task.result()
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+def _commands(node: Node, drain: Drain) -> list[web.RouteDef]:
+    async def post_drain(_: web.Request) -> web.Response:
+        sessions = drain.start("asked by an operator")
+        return admin.json_response({"id": node.settings.id, "state": node.state, "sessions": sessions}, 202)
+
+    async def post_undrain(_: web.Request) -> web.Response:
+        await drain.undo()
+        return admin.json_response({"id": node.settings.id, "state": node.state})
+
+    return [web.post("/drain", post_drain), web.post("/undrain", post_undrain)]
+
+
+class _Source:
+    """What the admin server asks of a node."""
+
+    def __init__(self, node: Node, heartbeat: Heartbeat, figures: ProcessFigures, watch: LoopWatch) -> None:
+        self._node, self._heartbeat, self._figures, self._watch = node, heartbeat, figures, watch
+
+    def ready(self) -> tuple[bool, str]:
+        if self._node.state is not NodeState.UP:
+            return False, f"node is {self._node.state}"
+        if not self._heartbeat.registered:
+            return False, "Redis has not been reached yet"
+        return True, ""
+
+    def info(self) -> dict[str, Any]:
+        return {**self._node.info(), "registry": "reached" if self._heartbeat.available else "away"}
+
+    def stat(self) -> dict[str, Any]:
+        traffic = self._node.counters.traffic
+        lag = self._watch.worst("stat")
+        return stat(len(self._node.connections), traffic.messages_in, traffic.messages_out, lag, self._figures)

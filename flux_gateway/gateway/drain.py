@@ -1,0 +1,66 @@
+"""Drain: give up every session within the window, evenly spread, then stop or wait (design, section 2)."""
+
+import asyncio
+import logging
+
+from flux_gateway.core.lifecycle import NodeState
+from flux_gateway.core.pacing import due_closes
+from flux_gateway.gateway.node import Node
+from flux_gateway.runtime.logging import fields
+
+log = logging.getLogger(__name__)
+
+_STEP = 0.05
+"""Seconds between two slices of closes."""
+
+_REASON = "node is draining, connect again"
+
+
+class Drain:
+    """Runs at most one drain of a node at a time."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, detail: str) -> int:
+        """Begin draining; a drain that is already running goes on. Returns the sessions still open."""
+        if self._node.state is not NodeState.DRAINING:
+            self._node.enter(NodeState.DRAINING, detail)
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="drain")
+        return len(self._node.connections)
+
+    async def undo(self) -> None:
+        """Take sessions again. Sessions closed so far stay closed. Raises `IllegalTransition` if there is no drain."""
+        self._node.enter(NodeState.UP, "undrained")
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    async def finished(self) -> None:
+        """Wait until every session is gone or the window is over."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+            self._task.result()
+
+    async def _run(self) -> None:
+        node, loop = self._node, asyncio.get_running_loop()
+        window = node.settings.drain_timeout
+        started = loop.time()
+        # The last to be told need a moment to answer before the window is over.
+        closes_end = started + max(0.0, window - min(node.settings.close_timeout, window / 10))
+        waiting = list(node.connections)
+        closed = 0
+        while node.connections and loop.time() < started + window:
+            due = due_closes(len(waiting), started, closes_end, loop.time())
+            for connection in waiting[closed:due]:
+                connection.close(1012, _REASON)
+            closed = max(closed, due)
+            await asyncio.sleep(_STEP)
+        cut = list(node.connections)
+        for connection in cut:
+            connection.transport.abort()
+        seconds = round(loop.time() - started, 2)
+        log.info("drained", extra=fields(sessions=len(waiting), cut=len(cut), seconds=seconds))

@@ -1,0 +1,155 @@
+"""The first bytes of a connection: PROXY header, request head, the decision, and the answer."""
+
+import asyncio
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from websockets.datastructures import Headers
+from websockets.extensions import Extension
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
+from websockets.typing import Origin
+
+from flux_gateway.core import proxy_protocol
+from flux_gateway.core.errors import HttpError, ProxyHeaderError
+from flux_gateway.core.http_head import RequestHead, error_response, find_end, parse_request, require_websocket
+from flux_gateway.core.proxy_protocol import ProxyHeader
+from flux_gateway.core.session import Endpoint, Session
+from flux_gateway.gateway.connection import Connection
+
+if TYPE_CHECKING:
+    from flux_gateway.gateway.node import Node
+
+_DEFLATE = ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True)
+
+
+class Handshake(asyncio.Protocol):
+    """Lives until the session is open, then hands its transport over to a `Connection`."""
+
+    __slots__ = ("_answered", "_buffer", "_header", "_node", "_transport")
+
+    def __init__(self, node: "Node") -> None:
+        self._node = node
+        self._buffer = bytearray()
+        self._header: ProxyHeader | None = None
+        self._answered = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client, or a proxy on behalf of one, has connected."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._node.arrived(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Collect until the head is whole, then decide."""
+        if self._answered:
+            return  # lingering after an error
+        self._buffer += data
+        try:
+            if self._header is None and not self._read_proxy_header():
+                return
+            end = find_end(self._buffer, self._node.settings.head_limit)
+            if end >= 0:
+                head, rest = bytes(self._buffer[:end]), bytes(self._buffer[end:])
+                self._open(parse_request(head), rest)
+        except HttpError as error:
+            self._refuse(error)
+        except ProxyHeaderError as error:
+            self._node.counters.refused["proxy header"] += 1
+            self._node.log_refusal("bad PROXY header", self._peer(), str(error))
+            self._transport.abort()
+
+    def _read_proxy_header(self) -> bool:
+        """Take a PROXY header off the buffer if there is one. Returns False while more bytes are needed."""
+        if not proxy_protocol.looks_like_header(self._buffer):
+            self._header = ProxyHeader(None)
+            return True
+        if not self._trusted():
+            raise ProxyHeaderError("from a peer that is not a trusted proxy")
+        found = proxy_protocol.decode(self._buffer)
+        if found is None:
+            return False
+        self._header, used = found
+        del self._buffer[:used]
+        return True
+
+    def _peer(self) -> str:
+        name = self._transport.get_extra_info("peername")
+        return str(name[0]) if name else "unknown"
+
+    def _trusted(self) -> bool:
+        networks = self._node.trusted_networks
+        peer = self._peer()
+        return peer != "unknown" and any(ip_address(peer) in network for network in networks)
+
+    def _open(self, head: RequestHead, rest: bytes) -> None:
+        node = self._node
+        endpoint = self._admit(head)
+        response, extensions = self._negotiate(head)
+        assert self._header is not None
+        session = Session(
+            self._header.session_id or node.new_session_id(),
+            endpoint,
+            connected_at=node.wall_clock(),
+            max_size=node.settings.max_message,
+            traffic=node.counters.traffic,
+            extensions=extensions,
+        )
+        response.headers["X-Flux-Node"] = node.settings.id
+        response.headers["X-Flux-Session"] = session.id
+        self._answered = True
+        connection = Connection(node, self._transport, session)
+        self._transport.write(response.serialize())
+        self._transport.set_protocol(connection)
+        node.opened(self, connection)
+        self._buffer.clear()
+        if rest:
+            connection.data_received(rest)
+
+    def _admit(self, head: RequestHead) -> Endpoint:
+        """Judge what can be judged before the WebSocket part. Raises `HttpError`."""
+        node = self._node
+        require_websocket(head)
+        endpoint = node.endpoints.get(head.path)
+        if endpoint is None:
+            raise HttpError(404, f"no such endpoint; there are {', '.join(sorted(node.endpoints))}")
+        node.check_admission()
+        return endpoint
+
+    def _negotiate(self, head: RequestHead) -> tuple[Response, list[Extension]]:
+        """Judge the WebSocket part by RFC 6455, section 4.2. Raises `HttpError`."""
+        settings = self._node.settings
+        # A request without Origin comes from no browser, and cannot be a cross-site one.
+        origins = [*map(Origin, settings.allowed_origins), None] if settings.allowed_origins else None
+        protocol = ServerProtocol(origins=origins, extensions=[_DEFLATE] if settings.deflate else None)
+        response = protocol.accept(Request(head.target, Headers(head.headers)))
+        if response.status_code != 101:
+            texts = {403: "this Origin may not connect", 426: "not a WebSocket request"}
+            text = texts.get(response.status_code, "malformed WebSocket handshake")
+            raise HttpError(response.status_code, text)
+        return response, protocol.extensions
+
+    def _refuse(self, error: HttpError) -> None:
+        self._node.counters.refused[str(error.status)] += 1
+        self._answered = True
+        self._buffer.clear()
+        self._transport.write(error_response(error))
+        self._node.lingering(self)
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    def expire(self) -> None:
+        """The time for the head, or for leaving after an error, is over."""
+        if self._answered:
+            self._transport.abort()
+        else:
+            self._refuse(HttpError(408, f"no whole request head within {self._node.settings.head_timeout:g} seconds"))
+
+    def abort(self) -> None:
+        """End at once, without an answer."""
+        self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection ended before a session was open."""
+        self._node.left(self)

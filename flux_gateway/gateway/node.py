@@ -1,0 +1,185 @@
+"""The node: its state, its connections, and who may join them."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from flux_gateway import __version__
+from flux_gateway.core.deadlines import Deadlines
+from flux_gateway.core.errors import HttpError
+from flux_gateway.core.lifecycle import TAKES_SESSIONS, NodeState, advance
+from flux_gateway.gateway.connection import Connection
+from flux_gateway.gateway.counters import NodeCounters
+from flux_gateway.gateway.endpoints import endpoints
+from flux_gateway.gateway.handshake import Handshake
+from flux_gateway.gateway.keepalive import Keepalive
+from flux_gateway.gateway.settings import GatewaySettings
+from flux_gateway.runtime.logging import fields
+
+log = logging.getLogger(__name__)
+
+StateListener = Callable[[NodeState, NodeState, str], None]
+"""Called with (before, after, detail) at every change of state."""
+
+_SWEEP = 0.25
+"""Seconds between two looks at the deadlines."""
+
+
+class Node:
+    """One gateway process. Owns every connection from accept to close."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self.settings = settings
+        self.state = NodeState.STARTING
+        self.counters = NodeCounters()
+        self.endpoints = endpoints(settings.id)
+        self.trusted_networks = settings.trusted_networks()
+        self.connections: dict[Connection, None] = {}
+        self.handshakes: Deadlines[Handshake] = Deadlines(settings.head_timeout)
+        self.closing: Deadlines[Connection | Handshake] = Deadlines(settings.close_timeout)
+        self.started_at = time.time()
+        self._listeners: list[StateListener] = []
+        self._keepalive = Keepalive(settings.ping_interval, settings.ping_timeout)
+        self._loop = asyncio.get_running_loop()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._server: asyncio.Server | None = None
+
+    # Time and names.
+
+    def now(self) -> float:
+        """Monotonic seconds, for deadlines."""
+        return self._loop.time()
+
+    def wall_clock(self) -> float:
+        """Unix seconds, for people."""
+        return time.time()
+
+    def new_session_id(self) -> str:
+        """Return an id for a client that came without a proxy."""
+        return uuid.uuid4().hex
+
+    # State.
+
+    def on_change(self, listener: StateListener) -> None:
+        """Call the listener at every change of state."""
+        self._listeners.append(listener)
+
+    def enter(self, state: NodeState, detail: str = "") -> None:
+        """Go to another state. Raises `IllegalTransition`."""
+        before, self.state = self.state, advance(self.state, state)
+        log.info("state", extra=fields(state=state, before=before, sessions=len(self.connections), detail=detail))
+        for listener in self._listeners:
+            listener(before, state, detail)
+
+    async def listen(self) -> None:
+        """Accept connections. Raises OSError when the address is taken."""
+        self._server = await self._loop.create_server(
+            lambda: Handshake(self), self.settings.host, self.settings.port, backlog=self.settings.backlog
+        )
+        self._every(_SWEEP, self._sweep)
+        self._every(self._keepalive.step_seconds, self._turn)
+
+    async def close(self) -> None:
+        """Stop listening and cut what is still connected."""
+        for timer in self._timers.values():
+            timer.cancel()
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self.connections):
+            connection.transport.abort()
+        for handshake in list(self.handshakes.expired(float("inf"))):
+            handshake.abort()
+        if self._server is not None:
+            await self._server.wait_closed()
+
+    # Connections: arrived -> opened -> forgotten, or arrived -> left.
+
+    def arrived(self, handshake: Handshake) -> None:
+        """A TCP connection was accepted."""
+        self.counters.accepted += 1
+        self.handshakes.add(handshake, self.now())
+
+    def check_admission(self) -> None:
+        """Raise `HttpError` 503 when no new session may start here. A proxy then asks the next node."""
+        if self.state not in TAKES_SESSIONS:
+            raise HttpError(503, f"node {self.settings.id} is {self.state}", [("Retry-After", "1")])
+        if len(self.connections) >= self.settings.max_connections:
+            raise HttpError(503, f"node {self.settings.id} is full", [("Retry-After", "5")])
+
+    def opened(self, handshake: Handshake, connection: Connection) -> None:
+        """A handshake became a session."""
+        self.handshakes.discard(handshake)
+        self.counters.opened += 1
+        self.connections[connection] = None
+        self._keepalive.add(connection)
+
+    def left(self, handshake: Handshake) -> None:
+        """A connection ended before it became a session."""
+        self.handshakes.discard(handshake)
+        self.closing.discard(handshake)
+
+    def lingering(self, handshake: Handshake) -> None:
+        """A handshake was refused; the client gets a moment to read why."""
+        self.handshakes.discard(handshake)
+        self.closing.add(handshake, self.now())
+
+    def forget(self, connection: Connection) -> None:
+        """A session's connection ended."""
+        if self.connections.pop(connection, self) is self:
+            return
+        self._keepalive.discard(connection)
+        self.closing.discard(connection)
+        code, by = connection.session.outcome()
+        self.counters.closed[str(code), by] += 1
+        log.debug("session ended", extra=fields(session=connection.session.id, code=code, by=by))
+
+    def log_refusal(self, what: str, peer: str, why: str) -> None:
+        """Note a refused connection in the log."""
+        log.warning(what, extra=fields(peer=peer, why=why))
+
+    # Periodic work.
+
+    def _every(self, seconds: float, work: Callable[[], None]) -> None:
+        def run() -> None:
+            due = timer_due[0] = max(timer_due[0] + seconds, self.now())
+            self._timers[work.__name__] = self._loop.call_at(due, run)
+            work()
+
+        timer_due = [self.now() + seconds]
+        self._timers[work.__name__] = self._loop.call_at(timer_due[0], run)
+
+    def _sweep(self) -> None:
+        now = self.now()
+        for handshake in self.handshakes.expired(now):
+            handshake.expire()
+        for late in self.closing.expired(now):
+            if isinstance(late, Handshake):
+                late.abort()
+            else:
+                late.transport.abort()
+
+    def _turn(self) -> None:
+        for connection in self._keepalive.turn():
+            if connection.session.open:
+                self.counters.ping_timeouts += 1
+                connection.close(1011, "keepalive ping timeout")
+            elif connection not in self.closing:
+                connection.transport.abort()
+
+    # For the admin server.
+
+    def info(self) -> dict[str, Any]:
+        """Public facts about this node."""
+        return {
+            "id": self.settings.id,
+            "state": self.state,
+            "version": __version__,
+            "host": self.settings.host,
+            "port": self.settings.port,
+            "admin_port": self.settings.admin_port,
+            "connections": len(self.connections),
+            "started_at": self.started_at,
+        }

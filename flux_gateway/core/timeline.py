@@ -9,7 +9,6 @@ class EventKind(StrEnum):
     """What happened. The words are those the time line shows."""
 
     JOINED = "joined"
-    UP = "up"
     DRAINING = "draining"
     UNDRAINED = "undrained"
     STOPPED = "stopped"
@@ -20,7 +19,6 @@ class EventKind(StrEnum):
     LINKED = "linked"
     """A proxy routes to the node again."""
     FORGOTTEN = "forgotten"
-    REGISTRY_BACK = "registry back"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

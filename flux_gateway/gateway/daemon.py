@@ -9,12 +9,14 @@ from aiohttp import web
 
 from flux_gateway.core.errors import CommandError
 from flux_gateway.core.lifecycle import NodeState
+from flux_gateway.core.timeline import EventKind
 from flux_gateway.gateway.counters import NodeMetrics
 from flux_gateway.gateway.drain import Drain
-from flux_gateway.gateway.heartbeat import Heartbeat
 from flux_gateway.gateway.links import Links
 from flux_gateway.gateway.node import Node
+from flux_gateway.gateway.record import NodeRecords
 from flux_gateway.gateway.settings import GatewaySettings
+from flux_gateway.registry.announcer import Announcer
 from flux_gateway.registry.connect import RedisSettings, connect
 from flux_gateway.registry.registry import Registry
 from flux_gateway.runtime import admin
@@ -36,26 +38,27 @@ async def run(settings: GatewaySettings, redis: RedisSettings) -> None:
     node = Node(settings)
     drain = Drain(node)
     registry = Registry(connect(redis, source=settings.host), heartbeat_life=redis.heartbeat_life)
-    heartbeat = Heartbeat(node, registry, redis.heartbeat_interval, figures, watch)
+    announcer = Announcer(settings.id, registry, redis.heartbeat_interval, NodeRecords(node, figures, watch))
+    node.on_change(lambda before, after, detail: announcer.note(_event_kind(before, after), detail))
     links = Links(node, token)
     metrics = NodeMetrics(
         node.counters, lambda: len(node.connections), lambda: node.state, lambda: watch.worst("metrics")
     )
-    application = admin.build(_Source(node, heartbeat, figures, watch), watch, metrics, token)
+    application = admin.build(_Source(node, announcer, figures, watch), watch, metrics, token)
     application.add_routes([web.get("/link", links.serve), *_commands(node, drain)])
     server = admin.AdminServer(application, settings.host, settings.admin_port)
     await _open(node, server)
     node.enter(NodeState.UP)
-    beating = asyncio.create_task(heartbeat.run(), name="heartbeat")
+    announcing = asyncio.create_task(announcer.run(), name="announcer")
     try:
-        await _until(first, beating)
+        await _until(first, announcing)
         drain.start("SIGTERM")
-        await _until(second, asyncio.create_task(drain.finished()), beating)
+        await _until(second, asyncio.create_task(drain.finished()), announcing)
         node.enter(NodeState.STOPPED)
-        await heartbeat.announced(_LAST_WORD)
+        await announcer.told(_LAST_WORD)
     finally:
-        beating.cancel()
-        await asyncio.gather(beating, return_exceptions=True)
+        announcing.cancel()
+        await asyncio.gather(announcing, return_exceptions=True)
         await links.close()
         await server.stop()
         await node.close()
@@ -81,6 +84,16 @@ async def _open(node: Node, server: admin.AdminServer) -> None:
             await start()
         except OSError as error:
             raise CommandError(taken(f"{settings.id} ({what})", settings.host, port)) from error
+
+
+def _event_kind(before: NodeState, after: NodeState) -> EventKind:
+    if (before, after) == (NodeState.DRAINING, NodeState.UP):
+        return EventKind.UNDRAINED
+    return {
+        NodeState.UP: EventKind.JOINED,
+        NodeState.DRAINING: EventKind.DRAINING,
+        NodeState.STOPPED: EventKind.STOPPED,
+    }[after]
 
 
 async def _until(event: asyncio.Event, *tasks: "asyncio.Task[None]") -> None:
@@ -111,18 +124,18 @@ def _commands(node: Node, drain: Drain) -> list[web.RouteDef]:
 class _Source:
     """What the admin server asks of a node."""
 
-    def __init__(self, node: Node, heartbeat: Heartbeat, figures: ProcessFigures, watch: LoopWatch) -> None:
-        self._node, self._heartbeat, self._figures, self._watch = node, heartbeat, figures, watch
+    def __init__(self, node: Node, announcer: Announcer, figures: ProcessFigures, watch: LoopWatch) -> None:
+        self._node, self._announcer, self._figures, self._watch = node, announcer, figures, watch
 
     def ready(self) -> tuple[bool, str]:
         if self._node.state is not NodeState.UP:
             return False, f"node is {self._node.state}"
-        if not self._heartbeat.registered:
+        if not self._announcer.registered:
             return False, "Redis has not been reached yet"
         return True, ""
 
     def info(self) -> dict[str, Any]:
-        return {**self._node.info(), "registry": "reached" if self._heartbeat.available else "away"}
+        return {**self._node.info(), "registry_reachable": bool(self._announcer.available)}
 
     def stat(self) -> dict[str, Any]:
         traffic = self._node.counters.traffic

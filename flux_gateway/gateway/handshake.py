@@ -2,7 +2,7 @@
 
 import asyncio
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from websockets.datastructures import Headers
 from websockets.extensions import Extension
@@ -37,8 +37,7 @@ class Handshake(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client, or a proxy on behalf of one, has connected."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's own class is no subclass of asyncio's
         self._node.arrived(self)
 
     def data_received(self, data: bytes) -> None:

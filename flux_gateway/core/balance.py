@@ -3,55 +3,59 @@
 Bounded load after V. Mirrokni, M. Thorup, M. Zadimoghaddam, "Consistent Hashing with Bounded Loads" (2016).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from math import ceil
+from typing import Protocol
 
 import msgspec
 
 
-class Candidate(msgspec.Struct, frozen=True):
+class Candidate(Protocol):
     """What routing knows of one node at the moment of a lookup."""
 
-    usable: bool
-    """UP by the registry and alive by the link."""
-    load: int
-    """Connections it holds."""
-    weight: float = 1.0
-    ramp: float = 1.0
-    """Slow start: the part of its capacity, 0 to 1, that a node which has just come back takes."""
+    @property
+    def usable(self) -> bool:
+        """UP, and alive by the link."""
+
+    @property
+    def load(self) -> int:
+        """Connections it holds, as far as this proxy knows."""
+
+    @property
+    def weight(self) -> float:
+        """Its share, relative to the others."""
+
+    @property
+    def ramp(self) -> float:
+        """Slow start: the part of its capacity, 0 to 1, that a node which has just come back takes."""
 
 
-def capacities(candidates: Mapping[str, Candidate], factor: float, floor: int) -> dict[str, int]:
-    """Return how many connections each usable node may hold before new keys pass it over.
+class Bounds(msgspec.Struct, frozen=True):
+    """How bounded load is bounded."""
 
-    The bound is `factor` times the node's share of all connections (one more counted, the one to be placed). Below
-    `floor` connections no node counts as overloaded: with a handful of clients the mean says nothing, and affinity
-    matters more.
-    """
-    usable = {node_id: c for node_id, c in candidates.items() if c.usable}
-    total = sum(c.load for c in usable.values()) + 1
-    weights = sum(c.weight for c in usable.values())
-    return {
-        node_id: max(floor, ceil(factor * total * c.weight / weights * c.ramp))
-        for node_id, c in usable.items()
-    }
+    factor: float = 1.25
+    """A node above this many times its share of all connections takes no new keys."""
+    floor: int = 32
+    """Below this many connections no node counts as overloaded: with a handful of clients the mean says nothing,
+    and affinity matters more."""
 
 
-def order(
-    ranking: Sequence[str], candidates: Mapping[str, Candidate], bounds: Mapping[str, int]
-) -> list[str]:
-    """Return the nodes to dial, best first.
+def order(ranking: tuple[str, ...], candidates: Mapping[str, Candidate], bounds: Bounds) -> Iterator[str]:
+    """Yield the nodes to dial, best first.
 
     Usable nodes under their bound come first in rank order, then usable ones over it, then all the others: when
     nothing usable is left, trying is better than refusing (fail open).
     """
-    under, over, rest = [], [], []
+    usable = {node_id: node for node_id, node in candidates.items() if node.usable}
+    total = 1 + sum(node.load for node in usable.values())
+    weights = sum(node.weight for node in usable.values())
+    full: list[str] = []
     for node_id in ranking:
-        candidate = candidates.get(node_id)
-        if candidate is None or not candidate.usable:
-            rest.append(node_id)
-        elif candidate.load < bounds[node_id]:
-            under.append(node_id)
-        else:
-            over.append(node_id)
-    return under + over + rest
+        node = usable.get(node_id)
+        if node is not None:
+            if node.load < max(bounds.floor, ceil(bounds.factor * total * node.weight / weights * node.ramp)):
+                yield node_id
+            else:
+                full.append(node_id)
+    yield from full
+    yield from (node_id for node_id in ranking if node_id not in usable and node_id in candidates)

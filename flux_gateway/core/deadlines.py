@@ -18,6 +18,10 @@ class Deadlines(Generic[T]):
     def __len__(self) -> int:
         return len(self._due)
 
+    def __iter__(self) -> Iterator[T]:
+        """Iterate over the items, oldest first. Do not change them meanwhile."""
+        return iter(self._due)
+
     def __contains__(self, item: T) -> bool:
         return item in self._due
 

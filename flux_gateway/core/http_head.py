@@ -92,7 +92,7 @@ def require_websocket(request: RequestHead) -> None:
         raise HttpError(
             426,
             "this address serves WebSockets: connect with a WebSocket client",
-            [("Upgrade", "websocket"), ("Connection", "Upgrade")],
+            [("Upgrade", "websocket"), ("Connection", "Upgrade, close")],
         )
 
 

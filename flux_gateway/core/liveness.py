@@ -35,7 +35,7 @@ class LinkPolicy(msgspec.Struct, frozen=True):
 class LinkHealth:
     """The state machine of one link. Every method takes `now`, monotonic seconds."""
 
-    __slots__ = ("_answers", "_falls", "_heard_at", "_held_until", "_planned", "_policy", "_up_since", "state")
+    __slots__ = ("_answers", "_falls", "_heard_at", "_held_until", "_policy", "_up_since", "planned", "state")
 
     def __init__(self, policy: LinkPolicy) -> None:
         self._policy = policy
@@ -45,7 +45,8 @@ class LinkHealth:
         self._heard_at = 0.0
         self._held_until = 0.0
         self._up_since: float | None = None
-        self._planned = False
+        self.planned = False
+        """The node has said that it drains or stops."""
 
     @property
     def heard_at(self) -> float:
@@ -56,12 +57,12 @@ class LinkHealth:
         """The link's connection is open; trust comes with the first answers."""
         self._heard_at = now
         self._answers = 0
-        self._planned = False
+        self.planned = False
         self.state = LinkState.SUSPECT
 
     def leaving(self) -> None:
         """The node said that it drains or stops: what follows is no flap."""
-        self._planned = True
+        self.planned = True
 
     def heard(self, now: float) -> None:
         """An answer arrived."""
@@ -83,7 +84,7 @@ class LinkHealth:
 
     def closed(self, now: float) -> None:
         """The link's connection ended."""
-        if self.state is LinkState.UP and not self._planned:
+        if self.state is LinkState.UP and not self.planned:
             self._fall(now, LinkState.DOWN)
         self.state = LinkState.DOWN
         self._answers = 0

@@ -27,7 +27,7 @@ def slot_of(key: bytes) -> int:
     return int.from_bytes(blake2b(key, digest_size=2).digest(), "big")
 
 
-def column_of(node_id: str, weight: float) -> array[float]:
+def column_of(node_id: str, weight: float) -> "array[float]":
     """Return a node's score for each slot. Higher ranks first. `weight` must be above 0."""
     numbers = array("I", shake_128(b"flux-slots-1:" + node_id.encode()).digest(4 * SLOTS))
     if sys.byteorder == "big":

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 from typing import Any
 
 from aiohttp import web
@@ -23,6 +22,7 @@ from flux_gateway.runtime import admin
 from flux_gateway.runtime.figures import ProcessFigures, stat
 from flux_gateway.runtime.loop_watch import LoopWatch
 from flux_gateway.runtime.ports import taken
+from flux_gateway.runtime.signals import StopSignals, wait_for
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ _LAST_WORD = 1.0
 
 async def run(settings: GatewaySettings, redis: RedisSettings) -> None:
     """Run a node until SIGTERM or SIGINT; returns when it has drained and stopped. A second signal ends at once."""
-    first, second = _signals()
+    signals = StopSignals()
     watch, figures = LoopWatch(), ProcessFigures()
     token = admin.read_token(settings.token_file)
     node = Node(settings)
@@ -51,9 +51,9 @@ async def run(settings: GatewaySettings, redis: RedisSettings) -> None:
     node.enter(NodeState.UP)
     announcing = asyncio.create_task(announcer.run(), name="announcer")
     try:
-        await _until(first, announcing)
+        await wait_for(signals.drain, announcing)
         drain.start("SIGTERM")
-        await _until(second, asyncio.create_task(drain.finished()), announcing)
+        await wait_for(signals.now, asyncio.create_task(drain.finished()), announcing)
         node.enter(NodeState.STOPPED)
         await announcer.told(_LAST_WORD)
     finally:
@@ -64,17 +64,6 @@ async def run(settings: GatewaySettings, redis: RedisSettings) -> None:
         await node.close()
         await registry.close()
         watch.stop()
-
-
-def _signals() -> tuple[asyncio.Event, asyncio.Event]:
-    first, second = asyncio.Event(), asyncio.Event()
-
-    def receive() -> None:
-        (second if first.is_set() else first).set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, receive)
-    return first, second
 
 
 async def _open(node: Node, server: admin.AdminServer) -> None:
@@ -94,19 +83,6 @@ def _event_kind(before: NodeState, after: NodeState) -> EventKind:
         NodeState.DRAINING: EventKind.DRAINING,
         NodeState.STOPPED: EventKind.STOPPED,
     }[after]
-
-
-async def _until(event: asyncio.Event, *tasks: "asyncio.Task[None]") -> None:
-    """Wait for the event or the end of one of the tasks; raise what a task raised."""
-    waiter = asyncio.create_task(_wait(event))
-    finished, _ = await asyncio.wait([waiter, *tasks], return_when=asyncio.FIRST_COMPLETED)
-    waiter.cancel()
-    for task in finished:
-        task.result()
-
-
-async def _wait(event: asyncio.Event) -> None:
-    await event.wait()
 
 
 def _commands(node: Node, drain: Drain) -> list[web.RouteDef]:

@@ -4,14 +4,11 @@ import asyncio
 import logging
 
 from flux_gateway.core.lifecycle import NodeState
-from flux_gateway.core.pacing import due_closes
 from flux_gateway.gateway.node import Node
 from flux_gateway.runtime.logging import fields
+from flux_gateway.runtime.spread import spread, within
 
 log = logging.getLogger(__name__)
-
-_STEP = 0.05
-"""Seconds between two slices of closes."""
 
 _REASON = "node is draining, connect again"
 
@@ -47,20 +44,14 @@ class Drain:
 
     async def _run(self) -> None:
         node, loop = self._node, asyncio.get_running_loop()
-        window = node.settings.drain_timeout
-        started = loop.time()
+        window, started = node.settings.drain_timeout, loop.time()
         # The last to be told need a moment to answer before the window is over.
-        closes_end = started + max(0.0, window - min(node.settings.close_timeout, window / 10))
+        seconds = max(0.0, window - min(node.settings.close_timeout, window / 10))
         waiting = list(node.connections)
-        closed = 0
-        while node.connections and loop.time() < started + window:
-            due = due_closes(len(waiting), started, closes_end, loop.time())
-            for connection in waiting[closed:due]:
-                connection.close(1012, _REASON)
-            closed = max(closed, due)
-            await asyncio.sleep(_STEP)
+        await spread(waiting, lambda one: one.close(1012, _REASON), seconds, over=node.empty)
+        await within(node.empty, started + window - loop.time())
         cut = list(node.connections)
         for connection in cut:
             connection.transport.abort()
-        seconds = round(loop.time() - started, 2)
-        log.info("drained", extra=fields(sessions=len(waiting), cut=len(cut), seconds=seconds))
+        took = round(loop.time() - started, 2)
+        log.info("drained", extra=fields(sessions=len(waiting), cut=len(cut), seconds=took))

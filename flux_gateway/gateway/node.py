@@ -38,6 +38,9 @@ class Node:
         self.endpoints = endpoints(settings.id)
         self.trusted_networks = settings.trusted_networks()
         self.connections: dict[Connection, None] = {}
+        self.empty = asyncio.Event()
+        """Set while there is no session."""
+        self.empty.set()
         self.handshakes: Deadlines[Handshake] = Deadlines(settings.head_timeout)
         self.closing: Deadlines[Connection | Handshake] = Deadlines(settings.close_timeout)
         self.started_at = time.time()
@@ -114,6 +117,7 @@ class Node:
         self.handshakes.discard(handshake)
         self.counters.opened += 1
         self.connections[connection] = None
+        self.empty.clear()
         self._keepalive.add(connection)
 
     def left(self, handshake: Handshake) -> None:
@@ -130,6 +134,8 @@ class Node:
         """A session's connection ended."""
         if self.connections.pop(connection, self) is self:
             return
+        if not self.connections:
+            self.empty.set()
         self._keepalive.discard(connection)
         self.closing.discard(connection)
         code, by = connection.session.outcome()

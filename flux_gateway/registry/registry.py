@@ -24,7 +24,7 @@ class Registry:
         self, client: "redis.asyncio.Redis", *, heartbeat_life: float, clock: Callable[[], float] = time.time
     ) -> None:
         self._redis = client
-        self._life = heartbeat_life
+        self.heartbeat_life = heartbeat_life
         self._clock = clock
         self._announce = client.register_script(scripts.ANNOUNCE)
         self._declare_dead = client.register_script(scripts.DECLARE_DEAD)
@@ -46,7 +46,7 @@ class Registry:
                 args=[
                     record.id,
                     msgspec.json.encode(record),
-                    int(self._life * 1000) if alive else 0,
+                    int(self.heartbeat_life * 1000) if alive else 0,
                     msgspec.json.encode(event) if event else "",
                     keys.EVENTS,
                     keys.TIMELINE_LENGTH,
@@ -59,7 +59,7 @@ class Registry:
         """Read the whole registry in one step."""
         with registry_errors():
             reply = await self._snapshot(keys=[keys.NODES, keys.PROXIES], args=[keys.heartbeat("")])
-        return decoding.snapshot(reply, self._life)
+        return decoding.snapshot(reply, self.heartbeat_life)
 
     async def say(self, event: Event) -> None:
         """Announce an event that changes no record."""

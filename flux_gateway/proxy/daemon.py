@@ -1,0 +1,201 @@
+"""`flux proxy`: puts a proxy together, runs it, lets its clients go at SIGTERM."""
+
+import asyncio
+import logging
+import os
+import time
+from typing import Any
+
+from flux_gateway import __version__
+from flux_gateway.core.balance import Bounds
+from flux_gateway.core.errors import CommandError
+from flux_gateway.core.lifecycle import NodeState, advance
+from flux_gateway.core.liveness import LinkPolicy
+from flux_gateway.core.membership import ProxyRecord, Snapshot
+from flux_gateway.core.timeline import EventKind
+from flux_gateway.proxy.counters import ProxyCounters, ProxyMetrics
+from flux_gateway.proxy.links import Links
+from flux_gateway.proxy.listener import Listener
+from flux_gateway.proxy.router import Router
+from flux_gateway.proxy.settings import ProxySettings
+from flux_gateway.proxy.switchboard import Switchboard
+from flux_gateway.registry.announcer import Announcer
+from flux_gateway.registry.connect import RedisSettings, connect
+from flux_gateway.registry.registry import Registry
+from flux_gateway.registry.watch import RegistryWatch
+from flux_gateway.runtime import admin
+from flux_gateway.runtime.figures import ProcessFigures, stat
+from flux_gateway.runtime.logging import fields
+from flux_gateway.runtime.loop_watch import LoopWatch
+from flux_gateway.runtime.ports import taken
+from flux_gateway.runtime.signals import StopSignals, wait_for
+from flux_gateway.runtime.spread import spread, within
+
+log = logging.getLogger(__name__)
+
+_LAST_WORD = 1.0
+"""Seconds the registry gets to hear of the end."""
+
+
+class ProxyDaemon:
+    """One proxy process: the parts, and what the admin server and the registry ask of them."""
+
+    def __init__(self, settings: ProxySettings, redis: RedisSettings) -> None:
+        self.settings = settings
+        self.state = NodeState.STARTING
+        self.started_at = time.time()
+        self.counters = ProxyCounters()
+        self.watch, self.figures = LoopWatch(), ProcessFigures()
+        policy = LinkPolicy(
+            interval=settings.link_interval, silence=settings.link_silence, slow_start=settings.slow_start
+        )
+        self.router = Router(Bounds(settings.load_factor, settings.load_floor), policy)
+        self.board = Switchboard(settings, self.router, self.counters)
+        self.listener = Listener(self.board)
+        self.registry = Registry(
+            connect(redis, source=settings.source or None), heartbeat_life=redis.heartbeat_life
+        )
+        self.announcer = Announcer(settings.id, self.registry, redis.heartbeat_interval, self._record)
+        token = admin.read_token(settings.token_file)
+        self.links = Links(settings, self.router, token, self.announcer.note)
+        self.membership = RegistryWatch(self.registry, settings.snapshot_interval, settings.id, self._take)
+        application = admin.build(self, self.watch, ProxyMetrics(self.counters, self.router.nodes), token)
+        self.server = admin.AdminServer(application, settings.admin_host, settings.admin_port)
+        self._sample: tuple[int, float] = (0, 0.0)
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT and until the clients are let go. A second signal ends at once."""
+        signals = StopSignals()
+        tasks = [
+            asyncio.create_task(work, name=name)
+            for name, work in (
+                ("announcer", self.announcer.run()),
+                ("snapshots", self.membership.poll()),
+                ("events", self.membership.follow()),
+                ("links", self.links.run()),
+            )
+        ]
+        try:
+            await self._open()
+            self._enter(NodeState.UP, EventKind.JOINED)
+            await wait_for(signals.drain, *tasks)
+            self._enter(NodeState.DRAINING, EventKind.DRAINING)
+            self.listener.close()
+            await wait_for(signals.now, asyncio.create_task(self._let_go(), name="drain"), *tasks)
+            self._enter(NodeState.STOPPED, EventKind.STOPPED)
+            await self.announcer.told(_LAST_WORD)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self.listener.close()
+            self.board.close()
+            await self.links.close()
+            await self.server.stop()
+            await self.registry.close()
+            self.watch.stop()
+
+    async def _open(self) -> None:
+        settings = self.settings
+        try:
+            self.listener.open(settings.host, settings.port, settings.backlog)
+        except OSError as error:
+            raise CommandError(taken(f"{settings.id} (clients)", settings.host, settings.port)) from error
+        try:
+            await self.server.start()
+        except OSError as error:
+            raise CommandError(taken(f"{settings.id} (admin)", settings.admin_host, settings.admin_port)) from error
+
+    def _enter(self, state: NodeState, kind: EventKind) -> None:
+        self.state = advance(self.state, state)
+        log.info("state", extra=fields(state=state, clients=self.counters.connections))
+        self.announcer.note(kind)
+
+    async def _let_go(self) -> None:
+        """Close every client with 1012, spread over the window."""
+        relays = self.board.relays()
+        window, loop = self.settings.drain_timeout, asyncio.get_running_loop()
+        started = loop.time()
+        seconds = max(0.0, window - min(self.settings.close_timeout, window / 10))
+        await spread(
+            relays,
+            lambda relay: relay.give_up(1012, "proxy is restarting, connect again", "proxy draining"),
+            seconds,
+            over=self.board.empty,
+        )
+        await within(self.board.empty, started + window - loop.time())
+
+    # Membership.
+
+    def _take(self, snapshot: Snapshot) -> None:
+        joined, left = self.router.update(snapshot)
+        for node in joined:
+            log.info("node known", extra=fields(node=node.id, host=node.record.host, port=node.record.port))
+            self.links.open(node)
+        for node in left:
+            log.info("node forgotten", extra=fields(node=node.id))
+            self.links.drop(node)
+
+    def _record(self, sample: bool) -> ProxyRecord:
+        if sample:
+            self._sample = (self.figures.rss(), round(self.figures.cpu_percent("heartbeat"), 1))
+        settings, (rss, cpu) = self.settings, self._sample
+        return ProxyRecord(
+            id=settings.id,
+            host=settings.host,
+            port=settings.port,
+            admin_host=settings.admin_host,
+            admin_port=settings.admin_port,
+            state=self.state,
+            version=__version__,
+            connections=self.counters.connections,
+            started_at=self.started_at,
+            heartbeat_at=time.time(),
+            rss=rss,
+            cpu=cpu,
+            pid=os.getpid(),
+            links=self.links.states(),
+            nodes={node.id: len(node.relays) for node in self.router.nodes.values()},
+        )
+
+    # For the admin server.
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether clients should be sent here, and why not."""
+        if self.state is not NodeState.UP:
+            return False, f"proxy is {self.state}"
+        if not self.router.known:
+            return False, "Redis has not been reached yet"
+        if not self.router.usable():
+            return False, "no node takes sessions"
+        return True, ""
+
+    def info(self) -> dict[str, Any]:
+        """Public facts about this proxy."""
+        return {
+            "id": self.settings.id,
+            "state": self.state,
+            "version": __version__,
+            "connections": self.counters.connections,
+            "started_at": self.started_at,
+            "registry_reachable": self.membership.away_since is None,
+            "nodes": {
+                node.id: {
+                    "state": node.state,
+                    "link": node.health.state,
+                    "usable": node.usable,
+                    "connections": len(node.relays),
+                    "load": node.load,
+                }
+                for node in self.router.nodes.values()
+            },
+        }
+
+    def stat(self) -> dict[str, Any]:
+        """One sample for `flux stat`."""
+        return stat(self.counters.connections, 0, 0, self.watch.worst("stat"), self.figures)
+
+
+async def run(settings: ProxySettings, redis: RedisSettings) -> None:
+    """Run a proxy until SIGTERM or SIGINT; returns when its clients are let go."""
+    await ProxyDaemon(settings, redis).run()

@@ -1,0 +1,34 @@
+"""A client that has been told the last word: it gets a moment to read it, and to leave first."""
+
+import socket
+from typing import TYPE_CHECKING
+
+from flux_gateway.runtime.poller import IN
+
+if TYPE_CHECKING:
+    from flux_gateway.proxy.switchboard import Switchboard
+
+_DISCARD = bytearray(65_536)
+
+
+class Lingering:
+    """Half-closed towards the client. Closing at once would, with bytes of the client still unread, reset the
+    connection and could destroy the close frame or the error text on its way (RFC 9112, section 9.6)."""
+
+    __slots__ = ("_board", "client", "client_ip")
+
+    def __init__(self, board: "Switchboard", client: socket.socket, client_ip: str) -> None:
+        self._board = board
+        self.client = client
+        self.client_ip = client_ip
+
+    def on_client(self, events: int) -> None:
+        """Drop what still comes; when nothing comes any more, close."""
+        try:
+            size = self.client.recv_into(_DISCARD) if events & IN else 0
+        except BlockingIOError:
+            return
+        except OSError:
+            size = 0
+        if not size:
+            self._board.hang_up(self)

@@ -1,0 +1,75 @@
+"""What a proxy knows of each node: registry record, link, and the connections it relays there."""
+
+from typing import TYPE_CHECKING
+
+from flux_gateway.core.lifecycle import GONE, TAKES_SESSIONS, NodeState
+from flux_gateway.core.link import Status
+from flux_gateway.core.liveness import LinkHealth, LinkPolicy, LinkState
+from flux_gateway.core.membership import NodeRecord
+
+if TYPE_CHECKING:
+    from flux_gateway.proxy.relay import Relay
+
+
+class Node:
+    """One gateway node as this proxy sees it. Implements `core.balance.Candidate`."""
+
+    def __init__(self, record: NodeRecord, policy: LinkPolicy) -> None:
+        self.record = record
+        self.health = LinkHealth(policy)
+        self.relays: dict[Relay, None] = {}
+        self.opening = 0
+        """Handshakes this proxy is waiting for."""
+        self.ramp = 1.0
+        self.dial_failures = 0
+        self.opened = 0
+        self.bytes_up = 0
+        self.bytes_down = 0
+        self._told_state: NodeState | None = None
+        self._told_load = 0
+        self._own_when_told = 0
+
+    @property
+    def id(self) -> str:
+        """Node id."""
+        return self.record.id
+
+    @property
+    def state(self) -> NodeState:
+        """The link's word while there is a link, else the registry's."""
+        if self.health.state is LinkState.UP and self._told_state is not None:
+            return self._told_state
+        return self.record.state
+
+    @property
+    def usable(self) -> bool:
+        """Whether new sessions should go here."""
+        return self.health.state is LinkState.UP and self.state in TAKES_SESSIONS
+
+    @property
+    def own(self) -> int:
+        """Connections this proxy has brought here, open or opening."""
+        return len(self.relays) + self.opening
+
+    @property
+    def load(self) -> int:
+        """All connections of the node: what it told last, corrected by what this proxy has changed since."""
+        return max(self.own, self._told_load + self.own - self._own_when_told)
+
+    @property
+    def weight(self) -> float:
+        """Share relative to other nodes."""
+        return self.record.weight
+
+    @property
+    def gone(self) -> bool:
+        """Whether the registry expects no process there."""
+        return self.record.state in GONE
+
+    def told(self, status: Status) -> None:
+        """The node spoke over the link."""
+        self._told_state = status.state
+        self._told_load = status.connections
+        self._own_when_told = self.own
+        if status.state not in TAKES_SESSIONS:
+            self.health.leaving()

@@ -1,0 +1,219 @@
+"""A client connection until a node has answered its handshake: head, route, dial, answer, next rank."""
+
+import socket
+import uuid
+from collections.abc import Iterator
+from errno import EINPROGRESS
+from typing import TYPE_CHECKING
+
+from flux_gateway.core import proxy_protocol
+from flux_gateway.core.affinity import affinity_key
+from flux_gateway.core.errors import HttpError
+from flux_gateway.core.http_head import find_end, parse_request, require_websocket, response_status
+from flux_gateway.proxy.relay import Relay
+from flux_gateway.runtime.poller import IN, OUT
+
+if TYPE_CHECKING:
+    from flux_gateway.proxy.nodes import Node
+    from flux_gateway.proxy.switchboard import Switchboard
+
+_ANSWER_LIMIT = 65_536
+
+
+class Opening:
+    """Owns the client's socket, and the backend's as long as it dials. Replaced by a `Relay` when a node answers."""
+
+    __slots__ = (
+        "_address", "_answer", "_backend", "_board", "_head_size", "_node", "_request", "_targets", "_tried",
+        "client", "client_ip", "session_id",
+    )  # fmt: skip
+
+    def __init__(self, board: "Switchboard", client: socket.socket, address: tuple[str, int]) -> None:
+        self._board = board
+        self._address = address
+        self.client = client
+        self.client_ip = address[0]
+        self.session_id = ""
+        self._request = bytearray()
+        self._head_size = 0
+        self._targets: Iterator[Node] = iter(())
+        self._tried = 0
+        self._node: Node | None = None
+        self._backend: socket.socket | None = None
+        self._answer = bytearray()
+
+    @property
+    def node(self) -> "Node | None":
+        """The node being asked."""
+        return self._node
+
+    # The head.
+
+    def on_client(self, events: int) -> None:
+        """The client's socket is ready, or broken."""
+        if not events & IN:
+            self.abandon("client left before it was served")
+            return
+        try:
+            data = self.client.recv(self._board.settings.head_limit + 1 - len(self._request))
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.abandon("client left before it was served")
+            return
+        self._request += data
+        try:
+            size = find_end(self._request, self._board.settings.head_limit)
+            if size >= 0:
+                self._route(size)
+        except HttpError as error:
+            self.refuse(error)
+
+    def _route(self, size: int) -> None:
+        request = parse_request(bytes(self._request[:size]))
+        require_websocket(request)
+        self._head_size = size
+        self.session_id = uuid.uuid4().hex
+        key = affinity_key(request, self.client_ip, self._board.affinity)
+        self._targets = self._board.targets(key)
+        self._board.head_complete(self)
+        # Nothing more from the client until a node has answered; broken connections are still reported.
+        self._board.poller.modify(self.client.fileno(), 0)
+        self._dial_next("")
+
+    def expire(self) -> None:
+        """The time for the current step is over."""
+        if self._head_size:
+            self._dial_next("timeout")
+        else:
+            seconds = self._board.settings.head_timeout
+            self.refuse(HttpError(408, f"no whole request head within {seconds:g} seconds"))
+
+    # The nodes, one after another.
+
+    def _dial_next(self, failure: str) -> None:
+        """Leave the current node because of `failure`, and try the next one."""
+        self._leave_backend(failure)
+        for node in self._targets:
+            if self._tried:
+                self._board.counters.retries += 1
+            self._tried += 1
+            self._node = node
+            node.opening += 1
+            if self._dial(node):
+                return
+            self._leave_backend("refused")
+        self.refuse(HttpError(503, "no node can take this connection now", [("Retry-After", "1")]))
+
+    def retry(self, failure: str) -> None:
+        """The node being asked is known to be unable: ask the next one now."""
+        self._dial_next(failure)
+
+    def _dial(self, node: "Node") -> bool:
+        """Start connecting. Returns False if that failed at once."""
+        family = socket.AF_INET6 if ":" in node.record.host else socket.AF_INET
+        backend = self._backend = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        backend.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._board.settings.source:
+            # The port is chosen at connect time, so that one source port can serve several destinations.
+            backend.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+            backend.bind((self._board.settings.source, 0))
+        if backend.connect_ex((node.record.host, node.record.port)) not in (0, EINPROGRESS):
+            return False
+        self._board.poller.register(backend.fileno(), OUT, self._on_connected)
+        self._board.dialing(self)
+        return True
+
+    def _on_connected(self, events: int) -> None:
+        assert self._backend is not None
+        assert self._node is not None
+        if self._backend.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self._dial_next("refused")
+            return
+        record = self._node.record
+        header = proxy_protocol.encode(
+            self._address, (record.host, record.port), {proxy_protocol.UNIQUE_ID: self.session_id.encode()}
+        )
+        try:
+            # A fresh connection's send buffer takes a head of at most a few dozen KiB in one piece.
+            sent = self._backend.send(header + self._request)
+        except OSError:
+            sent = -1
+        if sent != len(header) + len(self._request):
+            self._dial_next("broken")
+            return
+        self._board.poller.replace(self._backend.fileno(), self._on_answer)
+        self._board.poller.modify(self._backend.fileno(), IN)
+        self._board.awaiting_answer(self)
+
+    def _on_answer(self, events: int) -> None:
+        assert self._backend is not None
+        try:
+            data = self._backend.recv(_ANSWER_LIMIT)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._dial_next("broken")
+            return
+        self._answer += data
+        end = self._answer.find(b"\r\n\r\n")
+        if end < 0:
+            if len(self._answer) > _ANSWER_LIMIT:
+                self._dial_next("bad answer")
+            return
+        status = response_status(self._answer)
+        if status == 503:
+            # The node is draining or full, nothing has reached the client: the next rank may serve it.
+            self._dial_next("unavailable")
+        else:
+            self._connect_through(status, end + 4)
+
+    def _connect_through(self, status: int, end: int) -> None:
+        """The node has answered: from here on bytes are relayed."""
+        board, backend, node = self._board, self._backend, self._node
+        assert backend is not None
+        assert node is not None
+        self._backend = self._node = None
+        relay = Relay(board, node, self.session_id, self.client, self.client_ip, backend)
+        if status == 101:
+            assert relay.up is not None
+            assert relay.down is not None
+            relay.up.feed(self._request, self._head_size, len(self._request))
+            relay.down.feed(self._answer, end, len(self._answer))
+        else:
+            relay.up = relay.down = None
+            board.counters.refused[str(status)] += 1
+        board.connected(self, relay)
+        relay.start(bytes(self._answer))
+
+    def _leave_backend(self, failure: str) -> None:
+        if self._backend is not None:
+            self._board.poller.unregister(self._backend.fileno())
+            self._backend.close()
+            self._backend = None
+        if self._node is not None:
+            self._node.opening -= 1
+            self._node.dial_failures += 1 if failure else 0
+            self._board.dial_failed(self._node, failure)
+            self._node = None
+        self._answer.clear()
+
+    # The end without a session.
+
+    def refuse(self, error: HttpError) -> None:
+        """Answer with an HTTP error and let the client go."""
+        self._leave_backend("")
+        self._board.refuse(self, error)
+
+    def abandon(self, reason: str) -> None:
+        """The client is gone."""
+        self._leave_backend("")
+        self._board.abandon(self, reason)
+
+
+_IP_BIND_ADDRESS_NO_PORT = 24
+"""Linux, not named by Python 3.11."""

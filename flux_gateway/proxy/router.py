@@ -1,0 +1,67 @@
+"""The router: from an affinity key to the nodes to dial, and the membership behind it."""
+
+from collections.abc import Callable, Iterator
+
+from flux_gateway.core.balance import Bounds, order
+from flux_gateway.core.liveness import LinkPolicy, LinkState
+from flux_gateway.core.membership import Snapshot
+from flux_gateway.core.slots import Slots, slot_of
+from flux_gateway.proxy.nodes import Node
+
+LostListener = Callable[[Node, bool], None]
+"""Called with (node, dead): its link fell, or has been away so long that its clients are let go."""
+
+
+class Router:
+    """Knows the nodes and ranks them. Changes with the registry's snapshots and with the links."""
+
+    def __init__(self, bounds: Bounds, policy: LinkPolicy) -> None:
+        self.nodes: dict[str, Node] = {}
+        self.known = False
+        """Whether a snapshot has ever been read."""
+        self._bounds = bounds
+        self._policy = policy
+        self._slots = Slots()
+        self._listeners: list[LostListener] = []
+
+    def on_lost(self, listener: LostListener) -> None:
+        """Call the listener when a node is lost."""
+        self._listeners.append(listener)
+
+    def lost(self, node: Node, dead: bool) -> None:
+        """Tell the listeners that a node is lost."""
+        for listener in self._listeners:
+            listener(node, dead)
+
+    def targets(self, key: str) -> Iterator[Node]:
+        """Yield the nodes to dial for an affinity key, best first; nothing when no node is known."""
+        ranking = self._slots.ranking(slot_of(key.encode()))
+        return (self.nodes[node_id] for node_id in order(ranking, self.nodes, self._bounds))
+
+    def usable(self) -> list[Node]:
+        """Return the nodes that take new sessions."""
+        return [node for node in self.nodes.values() if node.usable]
+
+    def update(self, snapshot: Snapshot) -> tuple[list[Node], list[Node]]:
+        """Take a new snapshot over. Returns (nodes that joined, nodes that left).
+
+        A node that the registry has lost stays as long as its link is up: a registry that comes back empty must not
+        take working nodes out of routing.
+        """
+        self.known = True
+        joined: list[Node] = []
+        for record in snapshot.nodes.values():
+            node = self.nodes.get(record.id)
+            if node is None:
+                node = self.nodes[record.id] = Node(record, self._policy)
+                joined.append(node)
+            node.record = record
+        left = [
+            node
+            for node_id, node in self.nodes.items()
+            if node_id not in snapshot.nodes and node.health.state is not LinkState.UP and not node.own
+        ]
+        for node in left:
+            del self.nodes[node.id]
+        self._slots.assign({node_id: node.weight for node_id, node in self.nodes.items()})
+        return joined, left

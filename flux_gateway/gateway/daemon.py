@@ -86,8 +86,8 @@ def _event_kind(before: NodeState, after: NodeState) -> EventKind:
 
 
 def _commands(node: Node, drain: Drain) -> list[web.RouteDef]:
-    async def post_drain(_: web.Request) -> web.Response:
-        sessions = drain.start("asked by an operator")
+    async def post_drain(request: web.Request) -> web.Response:
+        sessions = drain.start("asked by an operator", _seconds(request))
         return admin.json_response({"id": node.settings.id, "state": node.state, "sessions": sessions}, 202)
 
     async def post_undrain(_: web.Request) -> web.Response:
@@ -95,6 +95,20 @@ def _commands(node: Node, drain: Drain) -> list[web.RouteDef]:
         return admin.json_response({"id": node.settings.id, "state": node.state})
 
     return [web.post("/drain", post_drain), web.post("/undrain", post_undrain)]
+
+
+def _seconds(request: web.Request) -> float | None:
+    """The window asked for with `?seconds=`, or None for the node's own setting."""
+    given = request.query.get("seconds")
+    if given is None:
+        return None
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= 3600:
+        raise CommandError(f"seconds={given}: give a number from 0 to 3600")
+    return seconds
 
 
 class _Source:

@@ -20,12 +20,16 @@ class Drain:
         self._node = node
         self._task: asyncio.Task[None] | None = None
 
-    def start(self, detail: str) -> int:
-        """Begin draining; a drain that is already running goes on. Returns the sessions still open."""
+    def start(self, detail: str, seconds: float | None = None) -> int:
+        """Begin draining within `seconds` (None: the node's setting); a drain that is already running goes on.
+
+        Returns the sessions still open.
+        """
         if self._node.state is not NodeState.DRAINING:
             self._node.enter(NodeState.DRAINING, detail)
+        window = self._node.settings.drain_timeout if seconds is None else seconds
         if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="drain")
+            self._task = asyncio.create_task(self._run(window), name="drain")
         return len(self._node.connections)
 
     async def undo(self) -> None:
@@ -42,9 +46,9 @@ class Drain:
             await asyncio.wait([self._task])
             self._task.result()
 
-    async def _run(self) -> None:
+    async def _run(self, window: float) -> None:
         node, loop = self._node, asyncio.get_running_loop()
-        window, started = node.settings.drain_timeout, loop.time()
+        started = loop.time()
         # The last to be told need a moment to answer before the window is over.
         seconds = max(0.0, window - min(node.settings.close_timeout, window / 10))
         waiting = list(node.connections)

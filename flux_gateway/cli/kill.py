@@ -1,0 +1,20 @@
+"""`flux kill`: kill -9 a process of the cluster."""
+
+import click
+
+from flux_gateway.cli.cluster import cluster_of
+
+
+@click.command("kill")
+@click.argument("process")
+@click.option("--hold", "seconds", type=click.FloatRange(0.1, 3600), help="keep it dead for so many seconds")
+@click.pass_context
+def command(ctx: click.Context, process: str, seconds: float | None) -> None:
+    """Kill PROCESS (gateway-2, proxy-1, dashboard, redis) with SIGKILL. The supervisor starts it again.
+
+    \b
+    Example:
+      flux kill gateway-2 --hold 20
+    """
+    cluster_of(ctx).ask("kill", name=process, hold=seconds is not None, seconds=seconds or 0.0)
+    click.echo(f"killed {process}" + (f"; it stays dead for {seconds:g} s" if seconds else ""))

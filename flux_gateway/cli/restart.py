@@ -1,0 +1,48 @@
+"""`flux restart`: stop and start a process of the cluster."""
+
+import time
+
+import click
+
+from flux_gateway.cli.cluster import Cluster, cluster_of
+from flux_gateway.cli.terminal import err
+from flux_gateway.core.errors import CommandError
+from flux_gateway.supervisor.protocol import ProcessStatus
+
+
+@click.command("restart")
+@click.argument("process")
+@click.pass_context
+def command(ctx: click.Context, process: str) -> None:
+    """Stop PROCESS gracefully (a node drains first), start it again, and wait until it is ready.
+
+    \b
+    Example:
+      flux restart gateway-1
+    """
+    cluster = cluster_of(ctx)
+    drain = cluster.settings.drain_timeout + 5
+    before = find(cluster, process)
+    cluster.ask("restart", name=process, seconds=drain)
+    with err.status(f"restarting {process} ..."):
+        after = wait_ready(cluster, process, drain + 30, not_pid=before.pid)
+    click.echo(f"{process} is ready again, pid {before.pid} -> {after.pid}")
+
+
+def find(cluster: Cluster, name: str) -> ProcessStatus:
+    """Return what the supervisor knows of a process. Raises `CommandError` naming those there are."""
+    processes = {one.name: one for one in cluster.ask("status").processes}
+    if name not in processes:
+        raise CommandError(f"there is no process {name!r}; there are {', '.join(processes)}")
+    return processes[name]
+
+
+def wait_ready(cluster: Cluster, name: str, seconds: float, not_pid: int | None = None) -> ProcessStatus:
+    """Wait until the process is ready, in another incarnation than `not_pid`. Raises `CommandError` if it is not."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        process = find(cluster, name)
+        if process.ready and process.pid is not None and process.pid != not_pid:
+            return process
+        time.sleep(0.1)
+    raise CommandError(f"{name} is not ready after {seconds:g} s; see `flux logs {name}`")

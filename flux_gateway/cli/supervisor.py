@@ -1,0 +1,26 @@
+"""`flux supervisor`: run the supervisor in the foreground. `flux up` starts it."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from flux_gateway.runtime import config, logging
+from flux_gateway.supervisor import daemon
+from flux_gateway.supervisor.settings import ClusterSettings
+from flux_gateway.supervisor.state_dir import StateDir
+
+
+@click.command("supervisor")
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """Run every process of the cluster described in the state directory, until SIGTERM.
+
+    \b
+    Example:
+      flux --state-dir .flux supervisor
+    """
+    state = StateDir(Path(ctx.obj["state_dir"]))
+    settings = config.load(ClusterSettings, "cluster", file=state.config)
+    logging.configure("supervisor")
+    asyncio.run(daemon.run(settings, state))

@@ -1,0 +1,127 @@
+"""`flux up`: start the whole cluster on this machine."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from flux_gateway.cli.cluster import Cluster
+from flux_gateway.cli.terminal import err
+from flux_gateway.core.errors import CommandError, ConfigError
+from flux_gateway.runtime import config
+from flux_gateway.runtime.ports import holder, taken
+from flux_gateway.supervisor import topology
+from flux_gateway.supervisor.protocol import Answer, NotRunning, Request, ask
+from flux_gateway.supervisor.settings import ClusterSettings
+from flux_gateway.supervisor.state_dir import StateDir
+
+_PATIENCE = 30.0
+"""Seconds until every process must be ready."""
+
+
+@click.command("up")
+@click.option("--gateways", metavar="N", help="gateway nodes [default 3]")
+@click.option("--proxies", metavar="N", help="proxies, sharing the port [default 1]")
+@click.option("--host", metavar="ADDRESS", help="address clients connect to [default 127.0.0.1]")
+@click.option("--port", metavar="PORT", help="port clients connect to [default 8080]")
+@click.option("--dashboard-port", metavar="PORT", help="port of the dashboard [default 9090]")
+@click.option("--redis-port", metavar="PORT", help="port of the cluster's own Redis [default 6379]")
+@click.option("--network", metavar="X", help="nodes get the addresses 127.X.1.N [default 0]")
+@click.option("--drain-timeout", metavar="SECONDS", help="how long a drain may last [default 30]")
+@click.option("--heartbeat-interval", metavar="SECONDS", help="time between heartbeats [default 5]")
+@click.option("--state-dir", metavar="DIR", help="where state, logs and secrets go [default .flux]")
+@click.option("--foreground", is_flag=True, help="stay in the foreground, log to the terminal")
+@click.pass_context
+def command(ctx: click.Context, /, state_dir: str | None, foreground: bool, **flags: Any) -> None:
+    """Start Redis, the gateways, the proxies and the dashboard on this machine, each a process of its own.
+
+    Returns when all are ready, and prints the addresses.
+
+    \b
+    Example:
+      flux up --gateways 5 --port 8080
+    """
+    state = StateDir(state_dir or ctx.obj["state_dir"])
+    settings = config.load(ClusterSettings, "cluster", flags=flags)
+    if _running(state):
+        cluster = Cluster(state.path)
+        err.print(f"The cluster in {state.path} is running already; `flux down` stops it.")
+        _print_addresses(cluster)
+        return
+    state.create()
+    redis = topology.redis_section(settings, state)
+    state.write_private(state.config, topology.toml({"cluster": msgspec.to_builtins(settings), "redis": redis}))
+    _check_ports(settings, state)
+    if foreground:
+        sys.exit(subprocess.call(_supervisor(state)))
+    _start(state)
+    _print_addresses(Cluster(state.path))
+
+
+def _running(state: StateDir) -> bool:
+    try:
+        ask(state.socket, Request(op="status"), patience=5)
+    except NotRunning:
+        return False
+    return True
+
+
+def _check_ports(settings: ClusterSettings, state: StateDir) -> None:
+    faults, seen = [], set()
+    for program in topology.programs(settings, state):
+        for host, port in program.listens:
+            if (host, port) not in seen and holder(host, port):
+                faults.append(taken(program.name, host, port))
+            seen.add((host, port))
+    if faults:
+        raise ConfigError(faults)
+
+
+def _supervisor(state: StateDir) -> list[str]:
+    return [sys.executable, "-m", "flux_gateway", "--state-dir", str(state.path), "supervisor"]
+
+
+def _start(state: StateDir) -> None:
+    log = state.log("supervisor")
+    with log.open("ab") as stream:
+        process = subprocess.Popen(
+            _supervisor(state), stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True,
+            cwd=Path("/"),
+        )  # fmt: skip
+    deadline = time.monotonic() + _PATIENCE
+    with err.status("starting Redis, gateways, proxies, dashboard ..."):
+        while True:
+            answer = _progress(state)
+            if answer is not None and answer.ready:
+                return
+            if process.poll() is not None:
+                raise CommandError(f"the supervisor ended at once; the last lines of {log}:\n{_tail(log)}")
+            if time.monotonic() > deadline:
+                waiting = [one.name for one in answer.processes if not one.ready] if answer else ["supervisor"]
+                raise CommandError(
+                    f"not ready after {_PATIENCE:g} s: {', '.join(waiting)}; see `flux logs {waiting[0]}`; "
+                    "`flux down` stops the rest"
+                )
+            time.sleep(0.05)
+
+
+def _progress(state: StateDir) -> Answer | None:
+    try:
+        return ask(state.socket, Request(op="status"), patience=5)
+    except NotRunning:
+        return None
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+
+
+def _print_addresses(cluster: Cluster) -> None:
+    click.echo(f"WebSocket   {cluster.url}/echo   (also /whoami)")
+    click.echo(f"Dashboard   {cluster.dashboard_url}")
+    click.echo(f"State       {cluster.state.path}")
+    click.echo("Next        flux status | flux verify | flux demo | flux down")

@@ -13,7 +13,7 @@ from flux_gateway.registry.reader import RegistryReader
 from flux_gateway.runtime import admin_client, config
 from flux_gateway.runtime.admin import read_token
 from flux_gateway.supervisor.protocol import Answer, NotRunning, Request, ask
-from flux_gateway.supervisor.settings import ClusterSettings
+from flux_gateway.supervisor.settings import PROXY_ADMIN_PORT, ClusterSettings
 from flux_gateway.supervisor.state_dir import StateDir
 
 
@@ -41,6 +41,10 @@ class Cluster:
         """Address of the dashboard's page."""
         host = "localhost" if self.settings.dashboard_host == "127.0.0.1" else self.settings.dashboard_host
         return f"http://{host}:{self.settings.dashboard_port}/dashboard"
+
+    def proxy_admin(self, number: int) -> tuple[str, int]:
+        """Return the admin address of the proxy of a number from 1."""
+        return self.settings.address(2, number), PROXY_ADMIN_PORT
 
     def ask(self, op: str, patience: float = 10.0, **values: Any) -> Answer:
         """Send a request to the supervisor."""

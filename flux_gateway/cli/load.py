@@ -2,7 +2,6 @@
 
 import asyncio
 import resource
-import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,13 +9,14 @@ from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from flux_gateway.cli import terminal
 from flux_gateway.core.errors import CommandError
 from flux_gateway.load import Counts, Load, LoadPlan, Report
 from flux_gateway.load.plan import expand_sources
+from flux_gateway.runtime.signals import StopSignals
 
 _OTHER_FILES = 64
 """File descriptors this process needs besides the clients' sockets."""
@@ -71,7 +71,7 @@ def command(ctx: click.Context, /, sources: tuple[str, ...], no_reconnect: bool,
     if as_json:
         click.echo(msgspec.json.encode({"plan": plan, "report": report, "clean": report.counts.clean}).decode())
     else:
-        Console(highlight=False).print(_table(plan, report))
+        terminal.out.print(_table(plan, report))
     ctx.exit(0 if report.counts.clean else 1)
 
 
@@ -96,10 +96,7 @@ def _raise_file_limit(clients: int) -> None:
 
 async def _drive(plan: LoadPlan, show_progress: bool) -> Report:
     load = Load(plan)
-    interrupted = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupted.set)
+    interrupted = StopSignals().drain
     await load.start()
     grace = None
     try:
@@ -141,7 +138,7 @@ def _progress(plan: LoadPlan, wanted: bool) -> Iterator[Any]:
         TextColumn("{task.fields[speed]:,.0f} messages/s"),
         TextColumn("{task.fields[disconnects]} disconnects"),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=terminal.err, transient=True) as progress:
         task = progress.add_task(
             "load", total=plan.ramp_seconds + (plan.duration or 0.0), connected=0, speed=0.0, disconnects=0
         )
@@ -185,11 +182,9 @@ def _table(plan: LoadPlan, report: Report) -> Table:
         ("unanswered at a disconnect", f"{counts.unanswered:,}"),
         ("turns passed, socket full", f"{counts.blocked:,}"),
         ("turns passed, load too slow", f"{counts.skipped:,}"),
-        (
-            "latency",
-            f"p50 {_time(latency.p50)}  p90 {_time(latency.p90)}  p99 {_time(latency.p99)}  "
-            f"p99.9 {_time(latency.p999)}  max {_time(latency.max)}",
-        ),
+        ("latency p50, p90", f"{_time(latency.p50)}, {_time(latency.p90)}"),
+        ("latency p99, p99.9", f"{_time(latency.p99)}, {_time(latency.p999)}"),
+        ("latency, largest", _time(latency.max)),
         ("longest silence", _time(report.longest_silence)),
         ("processor of the load client", f"{report.cpu_seconds:.1f} s  ({cpu:.1f} us per message)"),
     ]

@@ -14,6 +14,9 @@ from flux_gateway.runtime.logging import fields
 
 log = logging.getLogger(__name__)
 
+_SILENCE = 2.9
+"""Seconds without a ping, sent once a second, after which this node has been cut off."""
+
 _PATIENCE = 10.0
 """Seconds without a ping after which a proxy's link is given up."""
 
@@ -40,6 +43,7 @@ class Links:
             await socket.send_bytes(self._status(0))
             await self._answer(socket)
         except (ConnectionError, TimeoutError, msgspec.DecodeError) as error:
+            self._node.forgive()
             log.warning("link broken", extra=fields(proxy=proxy_id, error=error or type(error).__name__))
         finally:
             del self._open[socket]
@@ -48,7 +52,12 @@ class Links:
         return socket
 
     async def _answer(self, socket: web.WebSocketResponse) -> None:
+        heard_at = self._node.now()
         async for message in socket:
+            silence, heard_at = self._node.now() - heard_at, self._node.now()
+            if silence > _SILENCE:
+                log.warning("link was silent", extra=fields(seconds=round(silence, 1)))
+                self._node.forgive()
             if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
                 request = link.decode(message.data)
                 if isinstance(request, link.Ping):

@@ -17,12 +17,16 @@ from flux_gateway.gateway.endpoints import endpoints
 from flux_gateway.gateway.handshake import Handshake
 from flux_gateway.gateway.keepalive import Keepalive
 from flux_gateway.gateway.settings import GatewaySettings
+from flux_gateway.runtime import tcp
 from flux_gateway.runtime.logging import fields
 
 log = logging.getLogger(__name__)
 
 StateListener = Callable[[NodeState, NodeState, str], None]
 """Called with (before, after, detail) at every change of state."""
+
+_STALL = 1.0
+"""Seconds by which the event loop must have been late for pongs to lie unread."""
 
 _SWEEP = 0.25
 """Seconds between two looks at the deadlines."""
@@ -47,6 +51,8 @@ class Node:
         self._listeners: list[StateListener] = []
         self._keepalive = Keepalive(settings.ping_interval, settings.ping_timeout)
         self._loop = asyncio.get_running_loop()
+        self._turned_at = self._loop.time()
+        self._forgiving_until = 0.0
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._server: asyncio.Server | None = None
 
@@ -79,9 +85,8 @@ class Node:
 
     async def listen(self) -> None:
         """Accept connections. Raises OSError when the address is taken."""
-        self._server = await self._loop.create_server(
-            lambda: Handshake(self), self.settings.host, self.settings.port, backlog=self.settings.backlog
-        )
+        listener = tcp.listener(self.settings.host, self.settings.port, self.settings.backlog)
+        self._server = await self._loop.create_server(lambda: Handshake(self), sock=listener)
         self._every(_SWEEP, self._sweep)
         self._every(self._keepalive.step_seconds, self._turn)
 
@@ -167,9 +172,19 @@ class Node:
             else:
                 late.transport.abort()
 
+    def forgive(self) -> None:
+        """This node was cut off or stood still: for one ping timeout, missing pongs are no client's fault."""
+        self._forgiving_until = self.now() + self.settings.ping_timeout
+
     def _turn(self) -> None:
+        if self.now() - self._turned_at > self._keepalive.step_seconds + _STALL:
+            self.forgive()
+        self._turned_at = self.now()
+        forgiving = self.now() < self._forgiving_until
         for connection in self._keepalive.turn():
-            if connection.session.open:
+            if forgiving:
+                connection.send(connection.session.ping())
+            elif connection.session.open:
                 self.counters.ping_timeouts += 1
                 connection.close(1011, "keepalive ping timeout")
             elif connection not in self.closing:

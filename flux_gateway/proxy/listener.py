@@ -6,6 +6,7 @@ import socket
 from errno import EMFILE, ENFILE, ENOBUFS, ENOMEM
 
 from flux_gateway.proxy.switchboard import Switchboard
+from flux_gateway.runtime import tcp
 from flux_gateway.runtime.poller import IN
 
 log = logging.getLogger(__name__)
@@ -30,20 +31,8 @@ class Listener:
 
     def open(self, host: str, port: int, backlog: int) -> None:
         """Listen. Raises OSError when the address is taken."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            # Accepted sockets inherit it.
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            listener.bind((host, port))
-            listener.listen(backlog)
-        except OSError:
-            listener.close()
-            raise
-        self._socket = listener
-        self._board.poller.register(listener.fileno(), IN, self._accept)
+        self._socket = tcp.listener(host, port, backlog, shared=True)
+        self._board.poller.register(self._socket.fileno(), IN, self._accept)
 
     def _accept(self, events: int) -> None:
         assert self._socket is not None

@@ -11,6 +11,7 @@ from flux_gateway.core.affinity import affinity_key
 from flux_gateway.core.errors import HttpError
 from flux_gateway.core.http_head import find_end, parse_request, require_websocket, response_status
 from flux_gateway.proxy.relay import Relay
+from flux_gateway.runtime import tcp
 from flux_gateway.runtime.poller import IN, OUT
 
 if TYPE_CHECKING:
@@ -113,13 +114,7 @@ class Opening:
 
     def _dial(self, node: "Node") -> bool:
         """Start connecting. Returns False if that failed at once."""
-        family = socket.AF_INET6 if ":" in node.record.host else socket.AF_INET
-        backend = self._backend = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        backend.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._board.settings.source:
-            # The port is chosen at connect time, so that one source port can serve several destinations.
-            backend.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
-            backend.bind((self._board.settings.source, 0))
+        backend = self._backend = tcp.dialler(node.record.host, self._board.settings.source)
         if backend.connect_ex((node.record.host, node.record.port)) not in (0, EINPROGRESS):
             return False
         self._board.poller.register(backend.fileno(), OUT, self._on_connected)
@@ -213,7 +208,3 @@ class Opening:
         """The client is gone."""
         self._leave_backend("")
         self._board.abandon(self, reason)
-
-
-_IP_BIND_ADDRESS_NO_PORT = 24
-"""Linux, not named by Python 3.11."""

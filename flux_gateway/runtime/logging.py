@@ -5,6 +5,8 @@ import sys
 import time
 from typing import Any
 
+_NEEDS_QUOTES = frozenset(' "')
+
 
 class LineFormatter(logging.Formatter):
     """UTC time to the millisecond, level, program, text, then the fields given with `extra={"fields": {...}}`."""
@@ -27,7 +29,11 @@ class LineFormatter(logging.Formatter):
 
 def _quoted(value: Any) -> str:
     text = str(value)
-    return f'"{text}"' if " " in text or not text else text
+    if text and text.isprintable() and not _NEEDS_QUOTES.intersection(text):
+        return text
+    # Whatever a peer put into it, it stays one value on one line.
+    text = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text) + '"'
 
 
 def configure(program: str, level: str = "info") -> None:

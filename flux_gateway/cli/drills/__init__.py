@@ -1,0 +1,1 @@
+"""Drills: break one thing while clients talk, and tell what they saw."""

@@ -55,7 +55,7 @@ class _LazyGroup(click.Group):
 
 @click.command(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="flux")
-@click.option("--debug", is_flag=True, help="Show the whole trace when something fails.")
+@click.option("--debug", is_flag=True, help="Show the whole trace when something fails. May stand anywhere.")
 @click.option(
     "--state-dir",
     default=".flux",
@@ -78,7 +78,8 @@ def cli(ctx: click.Context, debug: bool, state_dir: str) -> None:
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line. Exit status 0 done, 1 failed, 2 wrong usage or settings, 130 interrupted."""
     given = sys.argv[1:] if arguments is None else arguments
-    debug = "--debug" in given[:1] or bool(os.environ.get("FLUX_DEBUG"))
+    debug = "--debug" in given or bool(os.environ.get("FLUX_DEBUG"))
+    given = [argument for argument in given if argument != "--debug"]
     try:
         return cli.main(args=given, prog_name="flux", standalone_mode=False) or 0
     except click.exceptions.Exit as stop:
@@ -92,10 +93,19 @@ def main(arguments: list[str] | None = None) -> Any:
         for fault in error.faults:
             click.echo(f"flux: {fault}", err=True)
         return 2
+    except BrokenPipeError:  # `flux logs | head`
+        sys.stderr.close()
+        return 1
     except FluxError as error:
         if debug:
             raise
         click.echo(f"flux: {error}", err=True)
+        return 1
+    except Exception as error:
+        # A daemon's trace belongs into its log; on a terminal it helps only who asks for it.
+        if debug or not sys.stderr.isatty():
+            raise
+        click.echo(f"flux: {type(error).__name__}: {error}; `flux --debug ...` shows the trace", err=True)
         return 1
 
 

@@ -1,0 +1,58 @@
+"""Prints docs/configuration.md, made from the settings classes: `python scripts/configuration_page.py`."""
+
+from typing import Any
+
+import msgspec
+
+from flux_gateway.dashboard.settings import DashboardSettings
+from flux_gateway.gateway.settings import GatewaySettings
+from flux_gateway.proxy.settings import ProxySettings
+from flux_gateway.registry.connect import RedisSettings
+from flux_gateway.runtime.config import describe
+from flux_gateway.supervisor.settings import ClusterSettings
+
+SECTIONS: tuple[tuple[str, type[msgspec.Struct], str], ...] = (
+    ("gateway", GatewaySettings, "A node: `flux gateway`."),
+    ("proxy", ProxySettings, "A proxy: `flux proxy`."),
+    ("dashboard", DashboardSettings, "The dashboard: `flux dashboard`."),
+    ("redis", RedisSettings, "How every daemon reaches the registry. As flags: `--redis-host`, ..."),
+    ("cluster", ClusterSettings, "A whole cluster on one machine: `flux up`."),
+)
+
+HEAD = """# Configuration
+
+<!-- Made by scripts/configuration_page.py from the settings classes; a test compares. -->
+
+Every daemon takes its settings from, in this order, later ones winning: built-in defaults, the TOML file given with
+`--config` (one table per section), environment variables `FLUX_<SECTION>_<NAME>`, flags `--<name>`. Lists are
+comma-separated in environment and flags. Settings do not change while a daemon runs. Whatever is wrong is reported all at
+once, with exit status 2. Sizes are bytes, times seconds.
+
+On one machine `flux up` writes these files itself, below `.flux/config/`.
+"""
+
+
+def shown(value: Any) -> str:
+    """Return a default as it would be typed."""
+    if isinstance(value, tuple):
+        return ", ".join(value) or "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value) if value != "" else "none"
+
+
+def page() -> str:
+    """Return the whole page."""
+    parts = [HEAD]
+    for section, cls, text in SECTIONS:
+        parts.append(f"\n## [{section}]\n\n{text}\n\n| setting | default | meaning |\n|---|---|---|\n")
+        for field, _, description in describe(cls):
+            default = "required" if field.required else shown(field.default)
+            parts.append(f"| `{field.name}` | {default} | {description} |\n")
+    return "".join(parts)
+
+
+if __name__ == "__main__":
+    print(page(), end="")  # noqa: T201

@@ -25,8 +25,8 @@ HEAD = """# Configuration
 
 Every daemon takes its settings from, in this order, later ones winning: built-in defaults, the TOML file given with
 `--config` (one table per section), environment variables `FLUX_<SECTION>_<NAME>`, flags `--<name>`. Lists are
-comma-separated in environment and flags. Settings do not change while a daemon runs. Whatever is wrong is reported all at
-once, with exit status 2. Sizes are bytes, times seconds.
+comma-separated in environment and flags. Settings do not change while a daemon runs. Whatever is wrong is reported
+all at once, with exit status 2. Sizes are bytes, times seconds.
 
 On one machine `flux up` writes these files itself, below `.flux/config/`.
 """

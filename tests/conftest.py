@@ -1,10 +1,12 @@
-"""For all tests: with CI=true a skip is a failure, since nobody would look at it."""
+"""For all tests: one running cluster, and with CI=true a skip is a failure, since nobody would look at it."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
+
+from tests.cluster import FluxCluster, start
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -16,3 +18,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid}: skipped where CI=true: {reason}"
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FluxCluster]:
+    """A cluster of three gateways for tests that leave it as they found it."""
+    running = start(tmp_path_factory.mktemp("flux") / "state", "--heartbeat-interval", "1", "--drain-timeout", "5")
+    try:
+        yield running
+    finally:
+        running.flux("down", "--drain", "1", check=False)

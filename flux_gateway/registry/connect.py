@@ -95,4 +95,4 @@ def registry_errors() -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError) as error:
-        raise RegistryUnavailable(f"Redis does not answer: {error or type(error).__name__}") from error
+        raise RegistryUnavailable(f"Redis does not answer: {str(error) or type(error).__name__}") from error

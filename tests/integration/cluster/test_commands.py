@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.integration.cluster.conftest import FluxCluster
+from tests.cluster import FluxCluster
 
 NODES = ["gateway-1", "gateway-2", "gateway-3"]
 

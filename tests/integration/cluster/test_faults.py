@@ -7,7 +7,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.integration.cluster.conftest import FluxCluster
+from tests.cluster import FluxCluster
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> float:

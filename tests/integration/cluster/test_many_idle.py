@@ -2,7 +2,7 @@
 
 import json
 
-from tests.integration.cluster.conftest import FluxCluster
+from tests.cluster import FluxCluster
 
 CLIENTS = 5000
 

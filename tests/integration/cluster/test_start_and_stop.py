@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.cluster.conftest import FluxCluster, start
+from tests.cluster import FluxCluster, start
 
 
 def pids(cluster: FluxCluster) -> list[int]:

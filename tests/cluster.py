@@ -5,13 +5,12 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-_NETWORK = 50
+NETWORK = 50
 """Second byte of the cluster's loopback addresses: 127.50.1.1 and so on."""
 
 
@@ -52,7 +51,7 @@ def free_port() -> int:
         return port
 
 
-def start(state_dir: Path, *options: str, network: int = _NETWORK) -> FluxCluster:
+def start(state_dir: Path, *options: str, network: int = NETWORK) -> FluxCluster:
     """Start a cluster with `flux up`."""
     cluster = FluxCluster(state_dir, free_port(), free_port())
     cluster.flux(
@@ -60,13 +59,3 @@ def start(state_dir: Path, *options: str, network: int = _NETWORK) -> FluxCluste
         *options,
     )  # fmt: skip
     return cluster
-
-
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FluxCluster]:
-    """A cluster of three gateways for tests that leave it as they found it."""
-    running = start(tmp_path_factory.mktemp("flux") / "state", "--heartbeat-interval", "1", "--drain-timeout", "5")
-    try:
-        yield running
-    finally:
-        running.flux("down", "--drain", "1", check=False)

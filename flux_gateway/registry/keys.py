@@ -18,6 +18,10 @@ HISTORY_SECONDS = 900
 """How far back the samples of a node reach."""
 
 
+KEPT_SECONDS = 24 * 3600
+"""How long a stopped or dead member stays visible."""
+
+
 def heartbeat(member_id: str) -> str:
     """STRING with a time to live: present as long as the node or proxy is alive."""
     return f"gateway:heartbeat:{member_id}"

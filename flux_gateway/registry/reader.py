@@ -19,6 +19,7 @@ class RegistryReader:
     def __init__(self, client: "redis.Redis", *, heartbeat_life: float) -> None:
         self._redis = client
         self._life = heartbeat_life
+        self._forget = client.register_script(scripts.FORGET)
         self._snapshot = client.register_script(scripts.SNAPSHOT)
 
     def snapshot(self) -> Snapshot:
@@ -53,20 +54,18 @@ class RegistryReader:
                 elif message["type"] == "message":
                     yield decoding.event(message["data"])
 
-    def forget(self, node_id: str, by: str) -> bool:
-        """Remove a node's record, heartbeat and samples. Returns whether there was a record."""
-        event = Event(at=time.time(), kind=EventKind.FORGOTTEN, subject=node_id, by=by)
-        data = msgspec.json.encode(event)
-        with registry_errors(), self._redis.pipeline(transaction=True) as pipe:
-            pipe.hdel(keys.NODES, node_id)
-            pipe.hdel(keys.PROXIES, node_id)
-            pipe.delete(keys.heartbeat(node_id), keys.history(node_id))
-            removed = pipe.execute()
-            if not any(removed[:2]):
-                return False
-            self._redis.xadd(keys.TIMELINE, {"event": data}, maxlen=keys.TIMELINE_LENGTH)
-            self._redis.publish(keys.EVENTS, data)
-        return True
+    def forget(self, member_id: str, by: str) -> bool:
+        """Remove a node or proxy for good. Returns whether there was one."""
+        event = Event(at=time.time(), kind=EventKind.FORGOTTEN, subject=member_id, by=by)
+        with registry_errors():
+            found = [
+                self._forget(
+                    keys=[members, keys.heartbeat(member_id), keys.history(member_id), keys.TIMELINE],
+                    args=[member_id, "", msgspec.json.encode(event), keys.EVENTS, keys.TIMELINE_LENGTH],
+                )
+                for members in (keys.NODES, keys.PROXIES)
+            ]
+        return any(found)
 
     def close(self) -> None:
         """Close the connections to Redis."""

@@ -28,6 +28,7 @@ class Registry:
         self._clock = clock
         self._announce = client.register_script(scripts.ANNOUNCE)
         self._declare_dead = client.register_script(scripts.DECLARE_DEAD)
+        self._forget = client.register_script(scripts.FORGET)
         self._snapshot = client.register_script(scripts.SNAPSHOT)
 
     async def announce(
@@ -93,6 +94,24 @@ class Registry:
                       keys.EVENTS, keys.TIMELINE_LENGTH],
             )
         return bool(done)
+
+    async def forget_old(self, snapshot: Snapshot, by: str) -> list[str]:
+        """Remove every member that has been stopped or dead for a day. Returns those removed here."""
+        forgotten = []
+        for members, records in ((keys.NODES, snapshot.nodes), (keys.PROXIES, snapshot.proxies)):
+            for record in records.values():
+                if record.state not in GONE or self._clock() - record.heartbeat_at < keys.KEPT_SECONDS:
+                    continue
+                event = Event(at=self._clock(), kind=EventKind.FORGOTTEN, subject=record.id, by=by)
+                with registry_errors():
+                    done = await self._forget(
+                        keys=[members, keys.heartbeat(record.id), keys.history(record.id), keys.TIMELINE],
+                        args=[record.id, msgspec.json.encode(record), msgspec.json.encode(event), keys.EVENTS,
+                              keys.TIMELINE_LENGTH],
+                    )
+                if done:
+                    forgotten.append(record.id)
+        return forgotten
 
     async def events(self) -> AsyncIterator[Event]:
         """Yield events as they are announced. Ends with `RegistryUnavailable` when the subscription breaks."""

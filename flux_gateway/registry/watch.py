@@ -41,6 +41,7 @@ class RegistryWatch:
             self._take(snapshot)
             if self._settled():
                 await self._registry.declare_dead(snapshot, self._id)
+                await self._registry.forget_old(snapshot, self._id)
         except RegistryUnavailable as error:
             if self.away_since is None:
                 self.away_since = time.time()

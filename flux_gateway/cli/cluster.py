@@ -75,7 +75,7 @@ class Cluster:
     def post(self, member_id: str, path: str) -> Any:
         """POST to the admin HTTP of a node or proxy, with the cluster's token."""
         host, port = self.member(member_id)
-        return admin_client.post(host, port, path, read_token(str(self.state.token)))
+        return admin_client.post(host, port, path, read_token(str(self.state.token)), who=member_id)
 
 
 def cluster_of(ctx: click.Context) -> Cluster:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from flask import Blueprint, Response, current_app, request
 
+from flux_gateway.core.errors import CommandError
 from flux_gateway.core.lifecycle import GONE, NodeState
 from flux_gateway.dashboard import messages, node_admin
 from flux_gateway.dashboard.access import Refused
@@ -109,7 +110,7 @@ def act(node_id: str, action: str) -> Response:
         raise Refused(409, f"{node_id} is {state} already.")
     try:
         node_admin.post(node, action, owned.access.token)
-    except node_admin.NodeRefused as error:
+    except CommandError as error:
         log.warning("a node refused", extra=fields(node=node_id, action=action, reason=error))
         raise Refused(502, str(error)) from error
     log.info("asked a node", extra=fields(node=node_id, action=action))

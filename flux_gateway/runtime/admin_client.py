@@ -9,17 +9,24 @@ from flux_gateway.core.errors import CommandError
 
 
 def request(
-    method: str, host: str, port: int, path: str, *, token: str = "", timeout: float = 2.0
+    method: str, host: str, port: int, path: str, *, token: str = "", timeout: float = 2.0, who: str = ""
 ) -> tuple[int, Any]:
-    """Return (HTTP status, decoded JSON or text). Raises `CommandError` when the daemon does not answer."""
+    """Return (HTTP status, decoded JSON or text).
+
+    Raises `CommandError` when the daemon, called `who` in the text, does not answer.
+    """
+    who = who or f"{host}:{port}"
     connection = http.client.HTTPConnection(host, port, timeout=timeout)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
         connection.request(method, path, headers=headers)
         response = connection.getresponse()
         body = response.read()
+    except TimeoutError as error:
+        raise CommandError(f"{who} did not answer within {timeout:g} s") from error
     except (OSError, http.client.HTTPException) as error:
-        raise CommandError(f"no answer from {host}:{port}: {error or type(error).__name__}") from error
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise CommandError(f"{who} cannot be reached: {reason}") from error
     finally:
         connection.close()
     if response.headers.get_content_type() == "application/json":
@@ -35,9 +42,10 @@ def get(host: str, port: int, path: str, timeout: float = 2.0) -> Any:
     return body
 
 
-def post(host: str, port: int, path: str, token: str, timeout: float = 5.0) -> Any:
+def post(host: str, port: int, path: str, token: str, timeout: float = 5.0, who: str = "") -> Any:
     """POST with the cluster's token. Raises `CommandError` with what the daemon objected."""
-    status, body = request("POST", host, port, path, token=token, timeout=timeout)
+    status, body = request("POST", host, port, path, token=token, timeout=timeout, who=who)
     if status >= 400:
-        raise CommandError(body["error"] if isinstance(body, dict) and "error" in body else f"HTTP status {status}")
+        said = body["error"] if isinstance(body, dict) and "error" in body else str(body)[:300].strip()
+        raise CommandError(f"{who or f'{host}:{port}'} answered {status}: {said}")
     return body

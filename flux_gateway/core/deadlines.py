@@ -1,5 +1,6 @@
 """Deadlines of many things that all get the same time: one ordered dict instead of one timer each."""
 
+from collections import OrderedDict
 from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
@@ -13,7 +14,8 @@ class Deadlines(Generic[T]):
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._due: dict[T, float] = {}
+        # Not a plain dict: that one steps over all that was deleted at its front whenever its first item is asked for.
+        self._due: OrderedDict[T, float] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._due)

@@ -103,4 +103,5 @@ def encode_frame(opcode: int, payload: Buffer) -> bytes:
 
 def encode_close(code: int, reason: str) -> bytes:
     """Return a server's close frame. `reason` is cut to the 123 bytes that RFC 6455 leaves for it."""
-    return encode_frame(CLOSE, pack("!H", code) + reason.encode()[:123])
+    # Cut between characters: half of one would be invalid UTF-8, which the client would have to refuse.
+    return encode_frame(CLOSE, pack("!H", code) + reason.encode()[:123].decode(errors="ignore").encode())

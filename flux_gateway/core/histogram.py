@@ -18,9 +18,9 @@ class Histogram:
         self.largest = 0.0
 
     def add(self, seconds: float) -> None:
-        """Count one duration. Values under a microsecond count as one."""
+        """Count one duration. Values under a microsecond, also zero and below, count as one."""
         mantissa, exponent = frexp(seconds)
-        if exponent < _MIN_EXPONENT:
+        if seconds <= 0.0 or exponent < _MIN_EXPONENT:
             mantissa, exponent = 0.5, _MIN_EXPONENT
         elif exponent > _MAX_EXPONENT:
             mantissa, exponent = 0.99, _MAX_EXPONENT

@@ -6,7 +6,7 @@ from math import ceil
 def due_closes(initial: int, started_at: float, ends_at: float, now: float) -> int:
     """Return how many of the `initial` sessions should have been closed by `now`, evenly spread over the window.
 
-    The first close is due one slice after the start, the last exactly at the end. Times are monotonic seconds.
+    The first close is due right after the start, the last one slice before the end. Times are monotonic seconds.
     """
     if initial <= 0:
         return 0

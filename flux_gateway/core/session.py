@@ -32,6 +32,17 @@ class Traffic:
         self.bytes_in = self.bytes_out = 0
 
 
+class _Protocol(Protocol):
+    """RFC 6455, section 5.4: control frames, a close too, may come between the fragments of a message."""
+
+    def fail(self, code: int, reason: str = "") -> None:
+        """Fail the connection; but a close that only left a message unfinished is answered like any other."""
+        received = self.close_rcvd
+        if received is not None and self.state is OPEN:
+            code, reason = (1000, "") if received.code == 1005 else (received.code, received.reason)
+        super().fail(code, reason)
+
+
 class Session:
     """One client's WebSocket after its opening handshake. `connected_at` is unix seconds, `moves` counts its moves."""
 
@@ -56,7 +67,7 @@ class Session:
         """Nothing more will be sent: half-close the connection after what `receive` or `close` returned."""
         self._endpoint = endpoint
         self._traffic = traffic
-        self._protocol = Protocol(SERVER, state=OPEN, max_size=max_size)
+        self._protocol = _Protocol(SERVER, state=OPEN, max_size=max_size)
         self._protocol.extensions = list(extensions)
         self._parts: bytearray | None = None
         self._decoder: codecs.IncrementalDecoder | None = None

@@ -1,0 +1,121 @@
+"""`flux load` as a process: exit status, output, messages."""
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from websockets.asyncio.server import ServerConnection
+
+from tests.unit.load.servers import number_of, serving
+from tests.unit.load.test_engine import echo
+
+Main = Callable[[], Coroutine[Any, Any, None]]
+Run = Callable[[Main], None]
+
+pytestmark = pytest.mark.parametrize("run", ["asyncio"], indirect=True)
+
+
+async def begin(*arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "flux_gateway", "load", *arguments,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+
+
+async def end(process: asyncio.subprocess.Process) -> tuple[int, str, str]:
+    """Return (exit status, standard output, standard error)."""
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+def test_json_has_every_figure_and_nothing_else_is_printed(run: Run) -> None:
+    async def main() -> None:
+        async with serving(echo) as server:
+            arguments = ("--clients", "5", "--rate", "50", "--duration", "0.5", "--json", "--prefix", "p")
+            status, out, err = await end(await begin("--url", server.url, *arguments))
+        assert (status, err) == (0, "")
+        result = json.loads(out)
+        assert result["clean"] is True
+        assert result["plan"]["clients"] == 5
+        counts = result["report"]["counts"]
+        assert counts["sent"] == counts["received"] > 100
+        assert counts["ended"] == {"1000": 5}
+        assert set(result["report"]["latency"]) == {"p50", "p90", "p99", "p999", "max"}
+        assert sorted(server.paths)[0] == "/echo?session=p-0"
+
+    run(main)
+
+
+def test_the_table_tells_and_a_lost_message_is_status_1(run: Run) -> None:
+    async def main() -> None:
+        async def drop_third(connection: ServerConnection) -> None:
+            async for message in connection:
+                if number_of(message) != 3:
+                    await connection.send(message)
+
+        async with serving(drop_third) as server:
+            arguments = ("--clients", "2", "--rate", "50", "--duration", "0.5")
+            status, out, err = await end(await begin("--url", server.url, *arguments))
+        assert (status, err) == (1, "")
+        rows = [line.split("│") for line in out.splitlines() if line.count("│") == 3]
+        figures = {row[1].strip(): row[2].strip() for row in rows}
+        assert figures["lost"] == "2"
+        assert figures["doubled"] == "0"
+        assert figures["connections opened"] == "2"
+
+    run(main)
+
+
+def test_an_interrupt_ends_early_and_reports(run: Run) -> None:
+    async def main() -> None:
+        async with serving(echo) as server:
+            process = await begin("--url", server.url, "--clients", "2", "--rate", "50", "--duration", "600", "--json")
+            async with asyncio.timeout(20):
+                while len(server.paths) < 2:
+                    await asyncio.sleep(0.05)
+            await asyncio.sleep(0.3)
+            process.send_signal(signal.SIGINT)
+            status, out, err = await end(process)
+        assert (status, err) == (0, "")
+        assert json.loads(out)["report"]["counts"]["received"] > 0
+
+    run(main)
+
+
+def test_a_url_that_cannot_be_reached_is_one_line(run: Run) -> None:
+    async def main() -> None:
+        async with serving(echo) as server:
+            url = server.url  # nobody listens there from here on
+        status, out, err = await end(await begin("--url", url, "--clients", "2", "--duration", "30"))
+        assert (status, out) == (1, "")
+        assert err.startswith(f"flux: {url} is not reachable: refused ")
+        assert err.count("\n") == 1
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ((), "Missing option '--url'"),
+        (("--url", "http://127.0.0.1/"), "not a WebSocket URL"),
+        (("--url", "ws://127.0.0.1/", "--size", "3"), "size: 16 to"),
+        (("--url", "ws://127.0.0.1/", "--clients", "0"), "--clients"),
+        (("--url", "ws://127.0.0.1/", "--clients", "99999999"), "file descriptors"),
+        (("--url", "ws://127.0.0.1/", "--source", "here"), "here"),
+        (("--url", "ws://127.0.0.1/", "--rate", "-1"), "rate: 0 or more"),
+    ],
+)
+def test_wrong_usage_is_status_2(run: Run, arguments: tuple[str, ...], text: str) -> None:
+    async def main() -> None:
+        status, out, err = await end(await begin(*arguments))
+        assert (status, out) == (2, "")
+        assert text in err
+        assert "Traceback" not in err
+
+    run(main)

@@ -79,8 +79,9 @@ def parse_request(head: bytes) -> RequestHead:
             raise HttpError(400, "malformed header line")
         headers.append((name.decode("ascii").lower(), value.decode("latin-1")))
     request = RequestHead(parts[0].decode(), parts[1].decode(), tuple(headers))
-    if sum(key == "host" for key, _ in request.headers) > 1:
-        raise HttpError(400, "more than one Host header")
+    hosts = sum(key == "host" for key, _ in request.headers)
+    if hosts > 1 or (not hosts and parts[2] == b"HTTP/1.1"):
+        raise HttpError(400, "one Host header is needed")
     return request
 
 

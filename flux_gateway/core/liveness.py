@@ -46,7 +46,7 @@ class LinkHealth:
         self._held_until = 0.0
         self._up_since: float | None = None
         self.planned = False
-        """The node has said that it drains or stops."""
+        """The node has said that it drains or stops: what follows is no flap."""
 
     @property
     def heard_at(self) -> float:
@@ -59,10 +59,6 @@ class LinkHealth:
         self._answers = 0
         self.planned = False
         self.state = LinkState.SUSPECT
-
-    def leaving(self) -> None:
-        """The node said that it drains or stops: what follows is no flap."""
-        self.planned = True
 
     def heard(self, now: float) -> None:
         """An answer arrived."""

@@ -1,7 +1,4 @@
-"""Who is in the cluster: records, the immutable snapshot, and the difference between two snapshots."""
-
-from collections.abc import Mapping
-from typing import Any
+"""Who is in the cluster: records, and the immutable snapshot of all of them."""
 
 import msgspec
 
@@ -62,26 +59,3 @@ class Snapshot(msgspec.Struct, frozen=True):
     proxies: dict[str, ProxyRecord] = {}
     heartbeat_age: dict[str, float] = {}
     """Seconds since the last heartbeat by id, taken from the key's remaining life, so free of clock skew."""
-
-
-class Change(msgspec.Struct, frozen=True):
-    """How one node differs between two snapshots. None on a side means it was not there."""
-
-    id: str
-    before: NodeRecord | None
-    after: NodeRecord | None
-
-
-def diff(old: Mapping[str, NodeRecord], new: Mapping[str, NodeRecord]) -> list[Change]:
-    """Return what changed in anything that matters for routing: presence, address, state or weight."""
-
-    def essence(record: NodeRecord | None) -> Any:
-        return record and (record.host, record.port, record.admin_port, record.state, record.weight,
-                           record.started_at)
-
-    changes = []
-    for node_id in sorted(old.keys() | new.keys()):
-        before, after = old.get(node_id), new.get(node_id)
-        if essence(before) != essence(after):
-            changes.append(Change(node_id, before, after))
-    return changes

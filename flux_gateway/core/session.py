@@ -46,8 +46,10 @@ class _Protocol(Protocol):
 class Session:
     """One client's WebSocket after its opening handshake. `connected_at` is unix seconds, `moves` counts its moves."""
 
-    __slots__ = ("_decoder", "_endpoint", "_parts", "_protocol", "_traffic", "awaiting_pong", "connected_at",
-                 "ended", "id", "moves")
+    __slots__ = (
+        "_decoder", "_endpoint", "_parts", "_protocol", "_traffic", "_violation", "awaiting_pong", "connected_at",
+        "ended", "id", "moves",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -69,6 +71,8 @@ class Session:
         self._traffic = traffic
         self._protocol = _Protocol(SERVER, state=OPEN, max_size=max_size)
         self._protocol.extensions = list(extensions)
+        self._violation = 0
+        """Close code for what the protocol layer does not judge; 0 as long as there was nothing."""
         self._parts: bytearray | None = None
         self._decoder: codecs.IncrementalDecoder | None = None
 
@@ -98,6 +102,7 @@ class Session:
             except UnicodeDecodeError:
                 violation = encode_close(1007, "text message is not UTF-8")
                 protocol.fail(1007, "text message is not UTF-8")
+                self._violation = 1007
                 break
         writes = protocol.data_to_send()
         if not writes:
@@ -170,6 +175,8 @@ class Session:
     def outcome(self) -> tuple[int, str]:
         """Return (close code, who started): the first close frame's code, or 1006 when there was none."""
         protocol = self._protocol
+        if self._violation:
+            return self._violation, "node"
         received, sent = protocol.close_rcvd, protocol.close_sent
         if protocol.close_rcvd_then_sent and received is not None:
             return int(received.code), "client"

@@ -44,7 +44,7 @@ class Links:
             await self._answer(socket)
         except (ConnectionError, TimeoutError, msgspec.DecodeError) as error:
             self._node.forgive()
-            log.warning("link broken", extra=fields(proxy=proxy_id, error=error or type(error).__name__))
+            log.warning("link broken", extra=fields(proxy=proxy_id, error=repr(error)))
         finally:
             del self._open[socket]
             await socket.close()

@@ -71,5 +71,4 @@ class Node:
         self._told_state = status.state
         self._told_load = status.connections
         self._own_when_told = self.own
-        if status.state not in TAKES_SESSIONS:
-            self.health.leaving()
+        self.health.planned = status.state not in TAKES_SESSIONS

@@ -80,7 +80,8 @@ class Announcer:
                 log.warning("registry away, going on without it", extra=fields(error=error))
             self.available = False
             return False
-        if event is not None:
+        # While Redis answered, a full queue may have dropped its oldest event: this one.
+        if event is not None and self._events and self._events[0] is event:
             self._events.popleft()
         if self.registered:
             self._notice_oblivion(before)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 import redis.asyncio
 
-from flux_gateway.core.lifecycle import GONE, NodeState
+from flux_gateway.core.lifecycle import GONE
 from flux_gateway.core.membership import NodeRecord, ProxyRecord, Snapshot
 from flux_gateway.core.timeline import Event, EventKind
 from flux_gateway.registry import decoding, keys, scripts
@@ -86,12 +86,11 @@ class Registry:
         return declared
 
     async def _declare(self, hash_key: str, record: NodeRecord | ProxyRecord, event: Event) -> bool:
-        dead = msgspec.structs.replace(record, state=NodeState.DEAD)
         with registry_errors():
             done = await self._declare_dead(
                 keys=[hash_key, keys.heartbeat(record.id), keys.TIMELINE],
-                args=[record.id, msgspec.json.encode(record), msgspec.json.encode(dead), msgspec.json.encode(event),
-                      keys.EVENTS, keys.TIMELINE_LENGTH],
+                args=[record.id, repr(record.started_at), str(record.state), msgspec.json.encode(event), keys.EVENTS,
+                      keys.TIMELINE_LENGTH],
             )
         return bool(done)
 
@@ -106,7 +105,7 @@ class Registry:
                 with registry_errors():
                     done = await self._forget(
                         keys=[members, keys.heartbeat(record.id), keys.history(record.id), keys.TIMELINE],
-                        args=[record.id, msgspec.json.encode(record), msgspec.json.encode(event), keys.EVENTS,
+                        args=[record.id, repr(record.started_at), msgspec.json.encode(event), keys.EVENTS,
                               keys.TIMELINE_LENGTH],
                     )
                 if done:

@@ -53,7 +53,7 @@ def read_token(token_file: str) -> str:
 def authorised(request: web.Request, token: str) -> bool:
     """Tell whether the request carries the cluster's token. Without a configured token nothing is authorised."""
     given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    return bool(token) and hmac.compare_digest(given.encode(), token.encode())
+    return bool(token) and hmac.compare_digest(given.encode(errors="surrogateescape"), token.encode())
 
 
 def json_response(data: Any, status: int = 200) -> web.Response:

@@ -2,6 +2,8 @@
 
 import psutil
 
+_ANY = ("0.0.0.0", "::")
+
 
 def holder(host: str, port: int) -> str:
     """Return `pid 123 (nginx)` for whoever listens on the port, or an empty string when that cannot be seen."""
@@ -11,7 +13,7 @@ def holder(host: str, port: int) -> str:
         return ""
     for connection in connections:
         if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port:
-            if connection.laddr.ip not in (host, "0.0.0.0", "::"):
+            if host not in _ANY and connection.laddr.ip not in (host, *_ANY):
                 continue
             if connection.pid is None:
                 return "a process of another user"

@@ -66,10 +66,12 @@ class Child:
             await self._allowed()
             if self._stop.is_set():
                 return
-            code = await self._run_once()
+            try:
+                self.last_exit = _exit_text(await self._run_once())
+            except OSError as error:
+                self.last_exit = f"cannot be started: {error.strerror}"
             if self._stop.is_set():
                 return
-            self.last_exit = _exit_text(code)
             if self._requested:
                 self._requested = False
                 continue
@@ -118,7 +120,7 @@ class Child:
         """Once the process has ended, do not start it again before `release`, or before `seconds` have passed."""
         self._go.clear()
         self.held_until = time.monotonic() + seconds
-        self._requested = True
+        self._requested = self.pid is not None
 
     def release(self) -> None:
         """Start a held process again."""

@@ -64,7 +64,10 @@ def ask(path: Path, request: Request, patience: float = 10.0) -> Answer:
         raise NotRunning(f"no cluster runs here ({path.parent}): start one with `flux up`") from None
     except OSError as error:
         raise CommandError(f"the supervisor does not answer: {error}") from error
-    answer = msgspec.json.decode(line, type=Answer)
+    try:
+        answer = msgspec.json.decode(line, type=Answer)
+    except msgspec.DecodeError:
+        raise CommandError("the supervisor ended before it had answered; `flux logs supervisor` tells why") from None
     if answer.error:
         raise CommandError(answer.error)
     return answer

@@ -1,9 +1,9 @@
 -- Remove a member for good: record, heartbeat and samples, and announce it.
 -- KEYS: members hash, heartbeat, history stream, timeline stream
--- ARGV: id, record the caller saw ("" for any), event, events channel, timeline length
+-- ARGV: id, started_at of the incarnation the caller saw ("" for any), event, events channel, timeline length
 -- Returns 1 if there was such a record.
 local record = redis.call('HGET', KEYS[1], ARGV[1])
-if not record or (ARGV[2] ~= '' and record ~= ARGV[2]) then
+if not record or (ARGV[2] ~= '' and cjson.decode(record).started_at ~= tonumber(ARGV[2])) then
   return 0
 end
 redis.call('HDEL', KEYS[1], ARGV[1])

@@ -125,7 +125,7 @@ def test_silence_and_the_close_after_it_are_one_fall() -> None:
 def test_a_planned_leave_is_no_flap() -> None:
     health = risen(now=100.0)
     for now in range(101, 110):
-        health.leaving()
+        health.planned = True
         crash(health, now)
         assert rise_at(health, now) == 0
         assert health.ramp(now) == 1
@@ -133,7 +133,7 @@ def test_a_planned_leave_is_no_flap() -> None:
 
 def test_a_plan_ends_with_the_connection_it_was_made_on() -> None:
     health = risen(now=100.0)
-    health.leaving()
+    health.planned = True
     crash(health, 101.0)
     rise_at(health, 102.0)
     assert not health.planned
@@ -200,7 +200,7 @@ def test_whatever_happens_a_silent_link_is_never_up_and_the_ramp_stays_within_it
             continue
         connected = name == "connected" or (connected and name != "closed")
         if name == "leaving":
-            health.leaving()
+            health.planned = True
         else:
             getattr(health, name)(now)
         health.tick(now)

@@ -124,7 +124,6 @@ def test_a_post_without_the_token_is_refused(headers: dict[str, str]) -> None:
     run(body)
 
 
-@pytest.mark.xfail(reason="runtime/admin.py: authorised() fails on the surrogates aiohttp makes of such bytes: 500")
 def test_a_token_of_arbitrary_bytes_is_refused_like_any_other() -> None:
     async def body(bench: Bench) -> None:
         host, port = bench.base.removeprefix("http://").split(":")

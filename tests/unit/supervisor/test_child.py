@@ -216,7 +216,6 @@ def test_a_process_is_out_of_reach_of_the_terminal_s_interrupts(tmp_path: Path) 
     asyncio.run(main())
 
 
-@pytest.mark.xfail(reason="supervisor/child.py: an OSError of the start ends the task that keeps it, silently")
 def test_a_program_that_cannot_be_started_now_is_tried_again(tmp_path: Path) -> None:
     async def main() -> None:
         state, binary = StateDir(tmp_path), tmp_path / "binary"

@@ -75,9 +75,6 @@ def test_a_supervisor_that_does_not_answer_is_given_up_after_the_patience(tmp_pa
         ask(path, Request(op="status"), patience=0.1)
 
 
-@pytest.mark.xfail(
-    reason="supervisor/protocol.py: an answer that breaks off raises DecodeError", raises=msgspec.DecodeError
-)
 @pytest.mark.parametrize("answer", [b"", b'{"err'])
 def test_a_supervisor_that_ends_before_its_answer_does_is_a_command_error(tmp_path: Path, answer: bytes) -> None:
     path = tmp_path / "s"

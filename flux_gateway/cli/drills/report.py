@@ -24,6 +24,7 @@ def show(phases: Sequence[Phase], as_json: bool) -> bool:
         click.echo(msgspec.json.format(msgspec.json.encode({"ok": whole, "phases": phases})).decode())
         return whole
     table = plain_table("what clients saw")
+    table.box = None  # every character counts on 80 columns
     for name in _COLUMNS:
         table.add_column(name, justify="left" if name == "step" else "right", min_width=len(name), no_wrap=True)
     for phase in phases:

@@ -4,17 +4,12 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection
 
+from tests.unit.load.driving import Run, echo
 from tests.unit.load.servers import number_of, serving
-from tests.unit.load.test_engine import echo
-
-Main = Callable[[], Coroutine[Any, Any, None]]
-Run = Callable[[Main], None]
 
 pytestmark = pytest.mark.parametrize("run", ["asyncio"], indirect=True)
 

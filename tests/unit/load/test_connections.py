@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from struct import pack
 from typing import Any
@@ -12,11 +11,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from flux_gateway.load import Load, LoadPlan
+from tests.unit.load.driving import CLIENTS, Run, drive, echo, received
 from tests.unit.load.servers import number_of, read_frame, serving, serving_raw, shake_hands
-from tests.unit.load.test_engine import CLIENTS, drive, echo, received
-
-Main = Callable[[], Coroutine[Any, Any, None]]
-Run = Callable[[Main], None]
 
 
 async def close_at_fifth(connection: ServerConnection) -> None:

@@ -119,6 +119,9 @@ class Handshake(asyncio.Protocol):
     def _negotiate(self, head: RequestHead) -> tuple[Response, list[Extension]]:
         """Judge the WebSocket part by RFC 6455, section 4.2. Raises `HttpError`."""
         settings = self._node.settings
+        if head.header("sec-websocket-version") not in ("", "13"):
+            wanted = [("Sec-WebSocket-Version", "13"), ("Upgrade", "websocket"), ("Connection", "Upgrade, close")]
+            raise HttpError(426, "only version 13 of the WebSocket protocol is spoken here", wanted)
         # A request without Origin comes from no browser, and cannot be a cross-site one.
         origins = [*map(Origin, settings.allowed_origins), None] if settings.allowed_origins else None
         protocol = ServerProtocol(origins=origins, extensions=[_DEFLATE] if settings.deflate else None)

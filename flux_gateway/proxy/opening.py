@@ -114,7 +114,10 @@ class Opening:
 
     def _dial(self, node: "Node") -> bool:
         """Start connecting. Returns False if that failed at once."""
-        backend = self._backend = tcp.dialler(node.record.host, self._board.settings.source)
+        try:
+            backend = self._backend = tcp.dialler(node.record.host, self._board.settings.source)
+        except OSError:  # out of files, or the source address is gone: the client is told so by a 503
+            return False
         if backend.connect_ex((node.record.host, node.record.port)) not in (0, EINPROGRESS):
             return False
         self._board.poller.register(backend.fileno(), OUT, self._on_connected)

@@ -24,8 +24,8 @@ class Relay:
     """A client connection and its backend connection, from the handshake's answer to the end."""
 
     __slots__ = (
-        "_backend_eof", "_board", "_client_eof", "backend", "client", "client_ip", "down", "node", "session_id",
-        "to_backend", "to_client", "up",
+        "_backend_eof", "_board", "_client_eof", "_parked", "backend", "client", "client_ip", "down", "node",
+        "session_id", "to_backend", "to_client", "up",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +52,8 @@ class Relay:
         self.to_backend = b""
         self._client_eof = False
         self._backend_eof = False
+        self._parked = False
+        """The node has hung up, but what it said before cannot be read yet; its socket is not watched meanwhile."""
 
     def start(self, answer: bytes) -> None:
         """Begin with the node's answer to the handshake, and whatever came with it."""
@@ -184,7 +186,12 @@ class Relay:
         if events & IN:
             return not self.to_client
         if events & (ERR | HUP):
-            self._backend_lost()
+            if self.to_client:
+                # The kernel may still hold bytes of the node: they are read when the client has taken the last ones.
+                self._parked = True
+                self._board.poller.unregister(self.backend.fileno())
+            else:
+                self._backend_lost()
         return False
 
     def _flush_to_backend(self) -> bool:
@@ -257,6 +264,11 @@ class Relay:
         client_reads = not (self.to_backend or self._client_eof or self._backend_eof)
         client = (IN if client_reads else 0) | (OUT if self.to_client else 0)
         self._board.poller.modify(self.client.fileno(), client)
-        if not self._backend_eof:
+        if self._backend_eof:
+            return
+        if not self._parked:
             backend = (0 if self.to_client else IN) | (OUT if self.to_backend else 0)
             self._board.poller.modify(self.backend.fileno(), backend)
+        elif not self.to_client:
+            self._parked = False
+            self._board.poller.register(self.backend.fileno(), IN, self.on_backend)

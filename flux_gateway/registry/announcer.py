@@ -46,7 +46,8 @@ class Announcer:
     async def told(self, patience: float) -> None:
         """Wait until everything noted so far stands in the registry, at most `patience` seconds."""
         try:
-            await asyncio.wait_for(self._told.wait(), patience)
+            async with asyncio.timeout(patience):
+                await self._told.wait()
         except TimeoutError:
             log.warning("the registry could not be told the last news", extra=fields(events=len(self._events)))
 
@@ -66,7 +67,8 @@ class Announcer:
             elif not self._events:
                 self._told.set()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), due - loop.time())
+                    async with asyncio.timeout(due - loop.time()):
+                        await self._wake.wait()
 
     async def _announce(self, sample: bool) -> bool:
         """One announcement with the oldest event not yet announced. Returns whether Redis was reached."""

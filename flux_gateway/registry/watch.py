@@ -32,8 +32,10 @@ class RegistryWatch:
         while True:
             self._wake.clear()
             await self._read()
+            # Not asyncio.wait_for: on Python 3.11 it swallows a cancellation that comes together with the event.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._interval)
+                async with asyncio.timeout(self._interval):
+                    await self._wake.wait()
 
     async def _read(self) -> None:
         try:

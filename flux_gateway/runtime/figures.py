@@ -1,6 +1,7 @@
 """Figures of the own process: memory, CPU, garbage collection, stacks."""
 
 import asyncio
+import contextlib
 import gc
 import sys
 import time
@@ -15,16 +16,22 @@ class ProcessFigures:
 
     def __init__(self) -> None:
         self._process = psutil.Process()
+        self._rss = 0
+        self._cpu = 0.0
         self._last: dict[str, tuple[float, float]] = {}
 
     def rss(self) -> int:
         """Return the resident set size in bytes."""
-        return int(self._process.memory_info().rss)
+        with contextlib.suppress(OSError):  # out of files: the last figure stands
+            self._rss = int(self._process.memory_info().rss)
+        return self._rss
 
     def cpu_seconds(self) -> float:
         """Return user plus system time since the start of the process."""
-        times = self._process.cpu_times()
-        return float(times.user + times.system)
+        with contextlib.suppress(OSError):
+            times = self._process.cpu_times()
+            self._cpu = float(times.user + times.system)
+        return self._cpu
 
     def cpu_percent(self, reader: str) -> float:
         """Return percent of one core since this reader asked last; 0 the first time."""

@@ -24,11 +24,13 @@ async def spread(items: Sequence[T], act: Callable[[T], None], seconds: float, o
         done = max(done, due)
         if done < len(items):
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(over.wait(), _STEP)
+                async with asyncio.timeout(_STEP):
+                    await over.wait()
 
 
 async def within(event: asyncio.Event, seconds: float) -> bool:
     """Wait for the event, at most `seconds`. Returns whether it is set."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), max(0.0, seconds))
+        async with asyncio.timeout(max(0.0, seconds)):
+            await event.wait()
     return event.is_set()

@@ -90,7 +90,8 @@ class Child:
         while not self._go.is_set():
             left = (self.held_until or 0) - time.monotonic()
             try:
-                await asyncio.wait_for(self._go.wait(), max(0.0, left))
+                async with asyncio.timeout(max(0.0, left)):
+                    await self._go.wait()
             except TimeoutError:
                 self.release()
 
@@ -153,7 +154,8 @@ class Child:
                 return
             process.send_signal(number)
             try:
-                await asyncio.wait_for(process.wait(), seconds)
+                async with asyncio.timeout(seconds):
+                    await process.wait()
             except TimeoutError:
                 log.warning("does not stop", extra=fields(name=self.program.name, after=seconds, signal=number.name))
 

@@ -1,12 +1,24 @@
 """The pump of one open session: bytes between its transport and its protocol, and nothing else."""
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from flux_gateway.core.session import Session
+from flux_gateway.gateway.counters import NodeCounters
+from flux_gateway.gateway.settings import GatewaySettings
 
-if TYPE_CHECKING:
-    from flux_gateway.gateway.node import Node
+
+class Owner(Protocol):
+    """What a connection needs of the node that holds it."""
+
+    settings: GatewaySettings
+    counters: NodeCounters
+
+    def ending(self, connection: "Connection") -> None:
+        """The last word is on its way; end the connection if the client does not leave in time."""
+
+    def forget(self, connection: "Connection") -> None:
+        """The connection is over."""
 
 
 class Connection(asyncio.Protocol):
@@ -14,7 +26,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = ("_blocked", "_node", "bucket", "session", "transport")
 
-    def __init__(self, node: "Node", transport: asyncio.Transport, session: Session) -> None:
+    def __init__(self, node: Owner, transport: asyncio.Transport, session: Session) -> None:
         self._node = node
         self.transport = transport
         self.session = session
@@ -64,11 +76,11 @@ class Connection(asyncio.Protocol):
         data = self.session.close(code, reason)
         if data:
             self.transport.write(data)
-            self._node.closing.add(self, self._node.now())
+            self._node.ending(self)
 
     def _finish(self) -> None:
         """Both sides have said their last word, or the client broke the protocol."""
-        self._node.closing.add(self, self._node.now())
+        self._node.ending(self)
         if self.transport.can_write_eof():
             # Half-close and wait for the client's end: closing with unread bytes would reset the connection and
             # could destroy the close frame on its way.

@@ -2,7 +2,7 @@
 
 import asyncio
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 from websockets.datastructures import Headers
 from websockets.extensions import Extension
@@ -16,12 +16,42 @@ from flux_gateway.core.errors import HttpError, ProxyHeaderError
 from flux_gateway.core.http_head import RequestHead, error_response, find_end, parse_request, require_websocket
 from flux_gateway.core.proxy_protocol import ProxyHeader
 from flux_gateway.core.session import Endpoint, Session
+from flux_gateway.gateway import connection
 from flux_gateway.gateway.connection import Connection
-
-if TYPE_CHECKING:
-    from flux_gateway.gateway.node import Node
+from flux_gateway.gateway.settings import Network
 
 _DEFLATE = ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True)
+
+
+class Owner(connection.Owner, Protocol):
+    """What a handshake needs of the node that it wants to join."""
+
+    endpoints: dict[str, Endpoint]
+    trusted_networks: tuple[Network, ...]
+
+    def arrived(self, handshake: "Handshake") -> None:
+        """A TCP connection was accepted."""
+
+    def check_admission(self) -> None:
+        """Raise `HttpError` 503 when no new session may start here."""
+
+    def opened(self, handshake: "Handshake", connection: Connection) -> None:
+        """The handshake became a session."""
+
+    def lingering(self, handshake: "Handshake") -> None:
+        """The handshake was refused; the client gets a moment to read why."""
+
+    def left(self, handshake: "Handshake") -> None:
+        """The connection ended before it became a session."""
+
+    def new_session_id(self) -> str:
+        """Return an id for a client that came without a proxy."""
+
+    def wall_clock(self) -> float:
+        """Unix seconds."""
+
+    def log_refusal(self, what: str, peer: str, why: str) -> None:
+        """Note a refused connection in the log."""
 
 
 class Handshake(asyncio.Protocol):
@@ -29,7 +59,7 @@ class Handshake(asyncio.Protocol):
 
     __slots__ = ("_answered", "_buffer", "_header", "_node", "_transport")
 
-    def __init__(self, node: "Node") -> None:
+    def __init__(self, node: Owner) -> None:
         self._node = node
         self._buffer = bytearray()
         self._header: ProxyHeader | None = None
@@ -98,13 +128,13 @@ class Handshake(asyncio.Protocol):
         response.headers["X-Flux-Node"] = node.settings.id
         response.headers["X-Flux-Session"] = session.id
         self._answered = True
-        connection = Connection(node, self._transport, session)
+        opened = Connection(node, self._transport, session)
         self._transport.write(response.serialize())
-        self._transport.set_protocol(connection)
-        node.opened(self, connection)
+        self._transport.set_protocol(opened)
+        node.opened(self, opened)
         self._buffer.clear()
         if rest:
-            connection.data_received(rest)
+            opened.data_received(rest)
 
     def _admit(self, head: RequestHead) -> Endpoint:
         """Judge what can be judged before the WebSocket part. Raises `HttpError`."""

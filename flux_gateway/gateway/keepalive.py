@@ -2,10 +2,8 @@
 
 import random
 from math import ceil
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from flux_gateway.gateway.connection import Connection
+from flux_gateway.gateway.connection import Connection
 
 
 class Keepalive:
@@ -20,16 +18,16 @@ class Keepalive:
         self._buckets: list[dict[Connection, None]] = [{} for _ in range(self.STEPS)]
         self._step = 0
 
-    def add(self, connection: "Connection") -> None:
+    def add(self, connection: Connection) -> None:
         """Give the connection a random place: connections that came together do not ping together."""
         connection.bucket = random.randrange(self.STEPS)  # noqa: S311 - spreads load, keeps no secret
         self._buckets[connection.bucket][connection] = None
 
-    def discard(self, connection: "Connection") -> None:
+    def discard(self, connection: Connection) -> None:
         """Take the connection off the wheel."""
         self._buckets[connection.bucket].pop(connection, None)
 
-    def turn(self) -> list["Connection"]:
+    def turn(self) -> list[Connection]:
         """Advance one step: ping one bucket; return the connections that owe a pong for longer than the timeout."""
         self._step += 1
         late = self._buckets[(self._step - self._wait) % self.STEPS]

@@ -135,6 +135,10 @@ class Node:
         self.handshakes.discard(handshake)
         self.closing.add(handshake, self.now())
 
+    def ending(self, connection: Connection) -> None:
+        """The last word to a client is on its way; it gets a moment to leave."""
+        self.closing.add(connection, self.now())
+
     def forget(self, connection: Connection) -> None:
         """A session's connection ended."""
         if self.connections.pop(connection, self) is self:

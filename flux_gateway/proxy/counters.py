@@ -2,15 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from flux_gateway.core.liveness import LinkState
-
-if TYPE_CHECKING:
-    from flux_gateway.proxy.nodes import Node
+from flux_gateway.proxy.nodes import Node
 
 
 class ProxyCounters:
@@ -28,7 +25,7 @@ class ProxyCounters:
         self.connections = 0
 
 
-_Reading = tuple[str, str, Callable[["Node"], float]]
+_Reading = tuple[str, str, Callable[[Node], float]]
 
 _NODE_GAUGES: tuple[_Reading, ...] = (
     ("flux_proxy_node_connections", "Connections relayed to the node", lambda node: len(node.relays)),
@@ -45,7 +42,7 @@ _NODE_TOTALS: tuple[_Reading, ...] = (
 class ProxyMetrics(Collector):
     """Reads the counters when Prometheus asks."""
 
-    def __init__(self, counters: ProxyCounters, nodes: Mapping[str, "Node"]) -> None:
+    def __init__(self, counters: ProxyCounters, nodes: Mapping[str, Node]) -> None:
         self._counters, self._nodes = counters, nodes
 
     def collect(self) -> Iterable[Metric]:

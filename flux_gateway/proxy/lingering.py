@@ -1,14 +1,18 @@
 """A client that has been told the last word: it gets a moment to read it, and to leave first."""
 
 import socket
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from flux_gateway.runtime.poller import IN
 
-if TYPE_CHECKING:
-    from flux_gateway.proxy.switchboard import Switchboard
-
 _DISCARD = bytearray(65_536)
+
+
+class Owner(Protocol):
+    """What a lingering client needs of the switchboard that holds it."""
+
+    def hang_up(self, lingering: "Lingering") -> None:
+        """The client has left, or its time is over."""
 
 
 class Lingering:
@@ -17,7 +21,7 @@ class Lingering:
 
     __slots__ = ("_board", "client", "client_ip")
 
-    def __init__(self, board: "Switchboard", client: socket.socket, client_ip: str) -> None:
+    def __init__(self, board: Owner, client: socket.socket, client_ip: str) -> None:
         self._board = board
         self.client = client
         self.client_ip = client_ip

@@ -1,14 +1,10 @@
 """What a proxy knows of each node: registry record, link, and the connections it relays there."""
 
-from typing import TYPE_CHECKING
-
 from flux_gateway.core.lifecycle import GONE, TAKES_SESSIONS, NodeState
 from flux_gateway.core.link import Status
 from flux_gateway.core.liveness import LinkHealth, LinkPolicy, LinkState
 from flux_gateway.core.membership import NodeRecord
-
-if TYPE_CHECKING:
-    from flux_gateway.proxy.relay import Relay
+from flux_gateway.proxy.relay import Relay
 
 
 class Node:

@@ -4,21 +4,54 @@ import socket
 import uuid
 from collections.abc import Iterator
 from errno import EINPROGRESS
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from flux_gateway.core import proxy_protocol
-from flux_gateway.core.affinity import affinity_key
+from flux_gateway.core.affinity import AffinityNames, affinity_key
 from flux_gateway.core.errors import HttpError
 from flux_gateway.core.http_head import find_end, parse_request, require_websocket, response_status
+from flux_gateway.proxy import relay
+from flux_gateway.proxy.counters import ProxyCounters
+from flux_gateway.proxy.nodes import Node
 from flux_gateway.proxy.relay import Relay
+from flux_gateway.proxy.settings import ProxySettings
 from flux_gateway.runtime import tcp
-from flux_gateway.runtime.poller import IN, OUT
-
-if TYPE_CHECKING:
-    from flux_gateway.proxy.nodes import Node
-    from flux_gateway.proxy.switchboard import Switchboard
+from flux_gateway.runtime.poller import IN, OUT, Poller
 
 _ANSWER_LIMIT = 65_536
+
+
+class Owner(relay.Owner, Protocol):
+    """What an opening needs of the switchboard that holds it."""
+
+    settings: ProxySettings
+    counters: ProxyCounters
+    affinity: AffinityNames
+    poller: Poller
+
+    def targets(self, key: str) -> Iterator[Node]:
+        """Yield the nodes to dial for an affinity key, best first."""
+
+    def head_complete(self, opening: "Opening") -> None:
+        """The request head has arrived."""
+
+    def dialing(self, opening: "Opening") -> None:
+        """A connection to a node has been started."""
+
+    def awaiting_answer(self, opening: "Opening") -> None:
+        """The node is connected and has been sent the handshake."""
+
+    def dial_failed(self, node: Node, failure: str) -> None:
+        """A node was left before it answered; `failure` is empty when that was not its fault."""
+
+    def connected(self, opening: "Opening", node: Node, relay: Relay) -> None:
+        """A node has answered."""
+
+    def refuse(self, opening: "Opening", error: HttpError) -> None:
+        """Answer the client with an HTTP error."""
+
+    def abandon(self, opening: "Opening", reason: str) -> None:
+        """The client left before a node answered."""
 
 
 class Opening:
@@ -29,7 +62,7 @@ class Opening:
         "client", "client_ip", "session_id",
     )  # fmt: skip
 
-    def __init__(self, board: "Switchboard", client: socket.socket, address: tuple[str, int]) -> None:
+    def __init__(self, board: Owner, client: socket.socket, address: tuple[str, int]) -> None:
         self._board = board
         self._address = address
         self.client = client
@@ -44,7 +77,7 @@ class Opening:
         self._answer = bytearray()
 
     @property
-    def node(self) -> "Node | None":
+    def node(self) -> Node | None:
         """The node being asked."""
         return self._node
 
@@ -112,7 +145,7 @@ class Opening:
         """The node being asked is known to be unable: ask the next one now."""
         self._dial_next(failure)
 
-    def _dial(self, node: "Node") -> bool:
+    def _dial(self, node: Node) -> bool:
         """Start connecting. Returns False if that failed at once."""
         try:
             backend = self._backend = tcp.dialler(node.record.host, self._board.settings.source)
@@ -176,17 +209,17 @@ class Opening:
         assert backend is not None
         assert node is not None
         self._backend = self._node = None
-        relay = Relay(board, node, self.session_id, self.client, self.client_ip, backend)
+        opened = Relay(board, node, self.session_id, self.client, self.client_ip, backend)
         if status == 101:
-            assert relay.up is not None
-            assert relay.down is not None
-            relay.up.feed(self._request, self._head_size, len(self._request))
-            relay.down.feed(self._answer, end, len(self._answer))
+            assert opened.up is not None
+            assert opened.down is not None
+            opened.up.feed(self._request, self._head_size, len(self._request))
+            opened.down.feed(self._answer, end, len(self._answer))
         else:
-            relay.up = relay.down = None
+            opened.up = opened.down = None
             board.counters.refused[str(status)] += 1
-        board.connected(self, relay)
-        relay.start(bytes(self._answer))
+        board.connected(self, node, opened)
+        opened.start(bytes(self._answer))
 
     def _leave_backend(self, failure: str) -> None:
         if self._backend is not None:

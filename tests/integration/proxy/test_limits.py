@@ -56,6 +56,15 @@ def test_no_more_clients_than_allowed_in_all(stack: Stack) -> None:
     until(lambda: _status(proxy, "") == 101, "there is room again for one")
 
 
+def _connections(proxy: Daemon) -> int | None:
+    """Clients the proxy holds; None while it has no file to spare for the question."""
+    try:
+        count: int = proxy.info()["connections"]
+    except OSError:
+        return None
+    return count
+
+
 @pytest.mark.parametrize("files", [64, 65])
 def test_out_of_files_the_others_go_on_and_it_recovers(stack: Stack, files: int) -> None:
     """An even and an odd number, so that once the client's and once the backend's socket is the one too many."""
@@ -86,7 +95,7 @@ def test_out_of_files_the_others_go_on_and_it_recovers(stack: Stack, files: int)
             client.socket.settimeout(5)
             client.echo()
         close_all(but=other)
-        until(lambda: proxy.info()["connections"] == 1, "all but one are gone")
+        until(lambda: _connections(proxy) == 1, "all but one are gone")
         with connect(proxy.address) as late:
             late.echo()
         other.echo()

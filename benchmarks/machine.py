@@ -1,0 +1,30 @@
+"""The machine and the programs a run was made with."""
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+from benchmarks.peers import cores, haproxy
+
+
+def facts() -> dict[str, str]:
+    """Return what to know about a run's surroundings."""
+    model = next(
+        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+         if line.startswith("model name")),
+        platform.machine(),
+    )  # fmt: skip
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    return {
+        "processor": f"{model}, {psutil.cpu_count()} cores; measured on {cores.MEASURED}, the rest on {cores.OTHERS}",
+        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
+        "kernel": platform.release().split("-")[0],
+        "python": platform.python_version(),
+        "uvloop": version("uvloop"),
+        "websockets": version("websockets"),
+        "haproxy": haproxy.version(),
+        "load average before": load,
+    }

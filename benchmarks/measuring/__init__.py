@@ -1,0 +1,1 @@
+"""Traffic, processor time, memory, and what a proxy dials."""

@@ -35,7 +35,8 @@ _LEAD = 2.0
 _WATCHED = {"kill": 2.0, "hang": 5.0, "drain": 2.0}
 """Seconds of watching after the fault."""
 
-_BACK = 40.0
+_QUIET = 0.5
+"""Seconds without a new connection after which a healthy node counts as not used."""
 
 _BACKGROUND = 1500
 """Silent connections on the cluster. On an empty one, bounded load alone would stop new connections to a hung node once
@@ -61,55 +62,50 @@ async def run(folder: Path, effort: Effort, step: Step) -> list[Figure]:
     """Set every fault several times, on the nodes in turn."""
     figures = []
     for kind in _TARGETS:
-        step(f"{NAME}: {kind}: starting a cluster")
-        # A cluster for each kind: a node that has failed often is trusted again only after a growing pause.
-        with cluster(folder) as mine:
-            runs = await _faults(mine, kind, effort.faults, step)
+        runs = []
+        for number in range(effort.faults):
+            step(f"{NAME}: {kind}, {number + 1} of {effort.faults}")
+            # Each time a new cluster: one that remembers a fault trusts the node, and fills it, only bit by bit.
+            with cluster(folder) as mine:
+                node = number % mine.settings.gateways + 1
+                act = partial(_one, mine, kind, node)
+                runs.append(await with_load(silent(f"{mine.url}/echo", _BACKGROUND), act))
         figures += _figures(kind, runs)
     return figures
 
 
-async def _faults(mine: Cluster, kind: str, count: int, step: Step) -> list[Run]:
+async def _one(mine: Cluster, kind: str, number: int, _: Load) -> Run:
     address = (addresses.CLUSTER_HOST, addresses.CLUSTER_PORT)
     arrivals = Arrivals(address, addresses.CLUSTER_HOST, _RATE)
     arrivals.start()
     try:
-        runs = []
-        for number in range(count):
-            step(f"{NAME}: {kind}, {number + 1} of {count}")
-            act = partial(_one, mine, kind, number % mine.settings.gateways + 1, arrivals)
-            runs.append(await with_load(silent(f"{mine.url}/echo", _BACKGROUND), act))
-        return runs
+        with DialWatch((mine.settings.address(1, number), GATEWAY_PORT)) as watch:
+            return await _fault(mine, kind, f"gateway-{number}", arrivals, watch)
     finally:
         await arrivals.stop()
 
 
-async def _one(mine: Cluster, kind: str, number: int, arrivals: Arrivals, _: Load) -> Run:
-    node, fault = f"gateway-{number}", FAULTS[kind]
-    with DialWatch((mine.settings.address(1, number), GATEWAY_PORT)) as watch:
-        await asyncio.sleep(_LEAD)
-        if time.monotonic() - watch.last_dial > 0.5:
-            raise CommandError(f"{node} gets no new connections: there is nothing to measure")
-        arrivals.reset()
-        watch.dials = 0
-        began = time.monotonic()
-        try:
-            await asyncio.to_thread(fault.begin, mine, node, _WATCHED[kind])
-            usable = asyncio.create_task(routed(mine, node, False, _WATCHED[kind]), name="routed around")
-            await asyncio.sleep(_WATCHED[kind])
-            sent, last_dial = watch.dials, max(0.0, watch.last_dial - began)
-            around = await usable
-            await arrivals.settled()
-        finally:
-            await asyncio.to_thread(fault.end, mine, node, 0.0)
+async def _fault(mine: Cluster, kind: str, node: str, arrivals: Arrivals, watch: DialWatch) -> Run:
+    await asyncio.sleep(_LEAD)
+    if time.monotonic() - watch.last_dial > _QUIET:
+        raise CommandError(f"{node} gets no new connections: there is nothing to measure")
+    arrivals.reset()
+    watch.dials = 0
+    began, seconds = time.monotonic(), _WATCHED[kind]
+    try:
+        await asyncio.to_thread(FAULTS[kind].begin, mine, node, seconds)
+        begun = time.monotonic() - began
+        usable = asyncio.create_task(routed(mine, node, False, seconds), name="routed around")
+        await asyncio.sleep(seconds)
+        sent, last_dial, around = watch.dials, max(0.0, watch.last_dial - began), await usable
+        await arrivals.settled()
+    finally:
+        await asyncio.to_thread(FAULTS[kind].end, mine, node, 0.0)
     if around is None:
         raise CommandError(f"{node}: the proxy has not noticed the {kind}")
     for failure in arrivals.failed:
         log.warning("a new connection failed during %s: %s", kind, failure)
-    result = Run(last_dial, around, len(arrivals.failed), arrivals.slowest, sent)
-    if await routed(mine, node, True, _BACK) is None:
-        raise CommandError(f"{node} has not come back into routing")
-    return result
+    return Run(last_dial, begun + around, len(arrivals.failed), arrivals.slowest, sent)
 
 
 def _figures(kind: str, runs: list[Run]) -> list[Figure]:

@@ -106,7 +106,7 @@ def _start(state: StateDir) -> None:
                     f"not ready after {_PATIENCE:g} s: {', '.join(waiting)}; see `flux logs {waiting[0]}`; "
                     "`flux down` stops the rest"
                 )
-            time.sleep(0.05)
+            time.sleep(0.1)
 
 
 def _progress(state: StateDir) -> Answer | None:

@@ -1,4 +1,4 @@
-"""Two gateways and a proxy for the tests of a module, and a stack of its own for a test that breaks things."""
+"""Daemons shared by the tests of a module, and a stack of its own for a test that breaks things."""
 
 from collections.abc import Iterator
 
@@ -35,6 +35,12 @@ def proxy(shared: Stack) -> Daemon:
     """A proxy with two gateways behind it, all with usual settings."""
     for _ in range(2):
         shared.gateway(wait=False)
-    for node in shared.nodes:
-        node.wait_ready()
+    for gateway in shared.nodes:
+        gateway.wait_ready()
     return shared.proxy()
+
+
+@pytest.fixture(scope="module")
+def node(shared: Stack) -> Daemon:
+    """A gateway with usual settings."""
+    return shared.gateway()

@@ -1,5 +1,6 @@
 """How the programs reach Redis: settings, and clients with deadlines and without hidden retries."""
 
+import asyncio
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from flux_gateway.core.errors import ConfigError, RegistryUnavailable
+from flux_gateway.registry import sentinel
 
 
 class RedisSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +31,20 @@ class RedisSettings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_interval: Annotated[
         float, Meta(ge=0.1, le=60, description="seconds between heartbeats; the same for all programs of a cluster")
     ] = 5.0
+    sentinels: Annotated[
+        tuple[str, ...],
+        Meta(description="Redis Sentinels as host:port; they are asked for the master, and host and port are ignored"),
+    ] = ()
+    sentinel_service: Annotated[str, Meta(min_length=1, description="name under which Sentinels know the master")] = (
+        "flux"
+    )
+
+    def __post_init__(self) -> None:
+        self.sentinel_addresses()
+
+    def sentinel_addresses(self) -> list[tuple[str, int]]:
+        """Return `sentinels` as (host, port). Raises ValueError."""
+        return [sentinel.parse_address(text) for text in self.sentinels]
 
     @property
     def heartbeat_life(self) -> float:
@@ -56,37 +72,50 @@ class _BoundConnection(Connection):
             arguments["local_addr"] = (self.source, 0)
         return arguments
 
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        """Send; a cancellation is never lost in it.
+
+        redis-py sends with `asyncio.wait_for`, which on Python 3.11 returns as if nothing were when the cancellation
+        comes together with the end: a task that was told to stop would go on, and its daemon never end.
+        """
+        task = asyncio.current_task()
+        before = task.cancelling() if task else 0
+        await super().send_packed_command(command, check_health)
+        if task and task.cancelling() > before:
+            await self.disconnect(nowait=True)
+            raise asyncio.CancelledError
+
 
 def connect(settings: RedisSettings, source: str | None = None) -> "redis.asyncio.Redis":
     """Return an asyncio client. `source` is the local address to bind. Nothing is connected before first use."""
     bound = type("BoundConnection", (_BoundConnection,), {"source": source})
-    pool = ConnectionPool(
-        connection_class=bound,
-        host=settings.host,
-        port=settings.port,
-        username=settings.username or None,
-        password=settings.password(),
-        socket_timeout=settings.timeout,
-        socket_connect_timeout=settings.timeout,
-        # A failed call is for the caller to judge: the registry fails static, it does not hang in retries.
-        retry=AsyncRetry(NoBackoff(), 0),
-        protocol=2,
-    )
+    # A failed call is for the caller to judge: the registry fails static, it does not hang in retries.
+    options = _options(settings) | {"retry": AsyncRetry(NoBackoff(), 0)}
+    if settings.sentinels:
+        pool = sentinel.asyncio_pool(settings.sentinel_addresses(), settings.sentinel_service, bound, options)
+    else:
+        pool = ConnectionPool(connection_class=bound, host=settings.host, port=settings.port, **options)
     return redis.asyncio.Redis(connection_pool=pool)
 
 
 def connect_blocking(settings: RedisSettings) -> "redis.Redis":
     """Return a blocking client for threads (dashboard) and commands."""
-    return redis.Redis(
-        host=settings.host,
-        port=settings.port,
-        username=settings.username or None,
-        password=settings.password(),
-        socket_timeout=settings.timeout,
-        socket_connect_timeout=settings.timeout,
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
-    )
+    options = _options(settings) | {"retry": Retry(NoBackoff(), 0)}
+    if settings.sentinels:
+        pool = sentinel.blocking_pool(settings.sentinel_addresses(), settings.sentinel_service, options)
+        return redis.Redis.from_pool(pool)
+    return redis.Redis(host=settings.host, port=settings.port, **options)
+
+
+def _options(settings: RedisSettings) -> dict[str, Any]:
+    """Return what holds for every connection, to Redis as to its Sentinels."""
+    return {
+        "username": settings.username or None,
+        "password": settings.password(),
+        "socket_timeout": settings.timeout,
+        "socket_connect_timeout": settings.timeout,
+        "protocol": 2,
+    }
 
 
 @contextlib.contextmanager

@@ -12,6 +12,9 @@ from flux_gateway.core.timeline import Event, EventKind
 from flux_gateway.registry import decoding, keys, scripts
 from flux_gateway.registry.connect import registry_errors
 
+_PATIENCE = 2.0
+"""Seconds for an answer on a subscription: a master that hangs or is cut off ends no connection by itself."""
+
 
 class RegistryReader:
     """Blocking view of the registry, safe to share between threads. Raises `RegistryUnavailable`."""
@@ -46,12 +49,17 @@ class RegistryReader:
         pubsub: Any = self._redis.pubsub
         with registry_errors(), pubsub(ignore_subscribe_messages=True) as channel:
             channel.subscribe(keys.EVENTS)
+            heard = time.monotonic()
             while True:
                 message = channel.get_message(timeout=patience)
                 if message is None:
+                    if time.monotonic() - heard > patience + _PATIENCE:
+                        raise redis.TimeoutError("the subscription has gone silent")
                     channel.ping()
                     yield None
-                elif message["type"] == "message":
+                    continue
+                heard = time.monotonic()
+                if message["type"] == "message":
                     yield decoding.event(message["data"])
 
     def forget(self, member_id: str, by: str) -> bool:

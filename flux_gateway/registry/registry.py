@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 
 import msgspec
+import redis
 import redis.asyncio
 
 from flux_gateway.core.lifecycle import GONE
@@ -15,6 +16,12 @@ from flux_gateway.registry.connect import registry_errors
 from flux_gateway.runtime.logging import fields
 
 log = logging.getLogger(__name__)
+
+_SILENCE = 5.0
+"""Seconds without an event after which Redis is asked whether it is still there."""
+
+_PATIENCE = 2.0
+"""Seconds for its answer: a master that hangs or is cut off ends no connection by itself."""
 
 
 class Registry:
@@ -117,12 +124,17 @@ class Registry:
         with registry_errors():
             async with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
                 await channel.subscribe(keys.EVENTS)
+                asked = False
                 while True:
-                    message = await channel.get_message(timeout=5.0)
+                    message = await channel.get_message(timeout=_PATIENCE if asked else _SILENCE)
                     if message is None:
                         # Silence may mean a dead connection: only an answer proves the opposite.
+                        if asked:
+                            raise redis.TimeoutError("the subscription has gone silent")
                         await channel.ping()
+                        asked = True
                         continue
+                    asked = False
                     event = decoding.event(message["data"]) if message["type"] == "message" else None
                     if event is not None:
                         yield event

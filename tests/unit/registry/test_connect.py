@@ -83,6 +83,24 @@ def test_a_redis_that_accepts_but_never_answers_is_given_up_after_the_timeout() 
         assert 0.35 < time.monotonic() - started < 2.0
 
 
+def test_a_cancellation_is_not_lost_at_whatever_moment_it_comes(server: RedisServer) -> None:
+    async def main() -> None:
+        one = Registry(connect(server.settings()), heartbeat_life=15)
+        await one.snapshot()
+        for turns in range(40):
+            call = asyncio.ensure_future(one.snapshot())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            done_before = call.done()
+            call.cancel()
+            await asyncio.wait([call])
+            assert call.cancelled() or done_before, f"the cancellation after {turns} turns of the loop was lost"
+        await one.snapshot()
+        await one.close()
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("error", [redis.ConnectionError("gone"), ConnectionRefusedError(), TimeoutError()])
 def test_whatever_goes_wrong_with_redis_has_one_name(error: Exception) -> None:
     with pytest.raises(RegistryUnavailable, match=r"Redis does not answer: .+"), registry_errors():

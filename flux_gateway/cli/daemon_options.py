@@ -1,6 +1,7 @@
 """Flags of the daemons, made from their settings classes: `--host`, `--port`, ... and `--redis-host`, ..."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,13 +12,14 @@ import msgspec
 from flux_gateway.core.errors import ConfigError
 from flux_gateway.registry.connect import RedisSettings
 from flux_gateway.runtime import config
+from flux_gateway.runtime.admin import read_token
 
 T = TypeVar("T", bound=msgspec.Struct)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def settings_options(cls: type[msgspec.Struct]) -> Callable[[F], F]:
-    """Add `--config`, `--log-level`, a flag for each setting of the class, and one for each of Redis."""
+    """Add `--config`, `--check`, `--log-level`, a flag for each setting of the class, and one for each of Redis."""
 
     def decorate(function: F) -> F:
         for prefix, settings in (("redis-", RedisSettings), ("", cls)):
@@ -28,8 +30,10 @@ def settings_options(cls: type[msgspec.Struct]) -> Callable[[F], F]:
                     f"--{name}", name.replace("-", "_"), metavar="VALUE", help=f"{description} [{default}]"
                 )
                 function = option(function)
-        function = click.option("--log-level", default="info", type=click.Choice(["debug", "info", "warning"]),
+        function = click.option("--log-level", default="info", type=click.Choice(["debug", "info", "warning", "error"]),
                                 help="what to log [default info]")(function)
+        function = click.option("--check", is_flag=True,
+                                help="read the settings and the files they name, say what is wrong, and end")(function)
         return click.option("--config", "config_file", type=click.Path(dir_okay=False), envvar="FLUX_CONFIG",
                             help="TOML file with the settings")(function)
 
@@ -43,20 +47,45 @@ def _shown(default: Any) -> str:
 
 
 def load(cls: type[T], section: str, flags: dict[str, Any]) -> tuple[T, RedisSettings]:
-    """Return the settings of a daemon and of its Redis. Raises `ConfigError` with the faults of both."""
-    given = flags.pop("config_file")
+    """Return the settings of a daemon and of its Redis. Raises `ConfigError` with the faults of both.
+
+    With `--check` among the flags, also the files they name are read; then one line says that all is well, and the
+    program ends.
+    """
+    given, checking = flags.pop("config_file"), flags.pop("check")
     file = Path(given) if given else None
     redis_flags = {name.removeprefix("redis_"): flags.pop(name) for name in list(flags) if name.startswith("redis_")}
     faults: list[str] = []
     loaded: list[Any] = []
     for kind, table, values in ((cls, section, flags), (RedisSettings, "redis", redis_flags)):
-        try:
+        with _collected(faults):
             loaded.append(config.load(kind, table, file=file, flags=values))
-        except ConfigError as error:
-            faults += [fault for fault in error.faults if fault not in faults]
+    if checking:
+        for settings in loaded:
+            with _collected(faults):
+                _read_secret(settings)
     if faults:
         raise ConfigError(faults)
+    if checking:
+        click.echo(f"{given or 'settings'}: ok")
+        raise click.exceptions.Exit(0)
     return loaded[0], loaded[1]
+
+
+@contextlib.contextmanager
+def _collected(faults: list[str]) -> Any:
+    try:
+        yield
+    except ConfigError as error:
+        faults += [fault for fault in error.faults if fault not in faults]
+
+
+def _read_secret(settings: Any) -> None:
+    """Read the file with the password or the token, for nothing but its faults. Raises `ConfigError`."""
+    if isinstance(settings, RedisSettings):
+        settings.password()
+    else:
+        read_token(settings.token_file)
 
 
 def run_loop(main: Coroutine[Any, Any, None]) -> None:

@@ -18,7 +18,8 @@ def command(log_level: str, **flags: Any) -> None:
     \b
     Example:
       flux gateway --id gateway-1 --host 10.0.0.11 --redis-host 10.0.0.5 --trusted-proxies 10.0.0.2/32
+      flux gateway --config /etc/flux/gateway-1.toml --check
     """
     settings, redis = load(GatewaySettings, "gateway", flags)
-    logging.configure(settings.id, log_level)
+    logging.configure(settings.id, log_level, kind="gateway")
     run_loop(daemon.run(settings, redis))

@@ -18,7 +18,8 @@ def command(log_level: str, **flags: Any) -> None:
     \b
     Example:
       flux proxy --id proxy-1 --host 0.0.0.0 --redis-host 10.0.0.5 --token-file /etc/flux/token
+      flux proxy --config /etc/flux/proxy.toml --check
     """
     settings, redis = load(ProxySettings, "proxy", flags)
-    logging.configure(settings.id, log_level)
+    logging.configure(settings.id, log_level, kind="proxy")
     run_loop(daemon.run(settings, redis))

@@ -21,6 +21,7 @@ from flux_gateway.registry.registry import Registry
 from flux_gateway.runtime import admin
 from flux_gateway.runtime.figures import ProcessFigures, stat
 from flux_gateway.runtime.loop_watch import LoopWatch
+from flux_gateway.runtime.notify import Notifier
 from flux_gateway.runtime.ports import taken
 from flux_gateway.runtime.signals import StopSignals, wait_for
 
@@ -40,6 +41,8 @@ async def run(settings: GatewaySettings, redis: RedisSettings) -> None:
     registry = Registry(connect(redis, source=settings.host), heartbeat_life=redis.heartbeat_life)
     announcer = Announcer(settings.id, registry, redis.heartbeat_interval, NodeRecords(node, figures, watch))
     node.on_change(lambda before, after, detail: announcer.note(_event_kind(before, after), detail))
+    notifier = Notifier(lambda: f"{node.state}, {len(node.connections)} sessions")
+    node.on_change(lambda before, after, detail: notifier.changed())
     links = Links(node, token)
     metrics = NodeMetrics(
         node.counters, lambda: len(node.connections), lambda: node.state, lambda: watch.worst("metrics")
@@ -49,10 +52,14 @@ async def run(settings: GatewaySettings, redis: RedisSettings) -> None:
     server = admin.AdminServer(application, settings.host, settings.admin_port)
     await _open(node, server)
     node.enter(NodeState.UP)
+    # Whether Redis answers is told by /readyz: a node that waited for it here would be killed by systemd without it.
+    notifier.ready()
     announcing = asyncio.create_task(announcer.run(), name="announcer")
     try:
         await wait_for(signals.drain, announcing)
         drain.start("SIGTERM")
+        # Only this drain ends the process: an operator's may be undone, and systemd must not set a deadline to it.
+        notifier.stopping()
         await wait_for(signals.now, asyncio.create_task(drain.finished()), announcing)
         node.enter(NodeState.STOPPED)
         await announcer.told(_LAST_WORD)
@@ -64,6 +71,7 @@ async def run(settings: GatewaySettings, redis: RedisSettings) -> None:
         await node.close()
         await registry.close()
         watch.stop()
+        notifier.close()
 
 
 async def _open(node: Node, server: admin.AdminServer) -> None:

@@ -16,7 +16,7 @@ from flux_gateway.core.errors import HttpError, ProxyHeaderError
 from flux_gateway.core.http_head import RequestHead, error_response, find_end, parse_request, require_websocket
 from flux_gateway.core.proxy_protocol import ProxyHeader
 from flux_gateway.core.session import Endpoint, Session
-from flux_gateway.gateway import connection
+from flux_gateway.gateway import connection, session_log
 from flux_gateway.gateway.connection import Connection
 from flux_gateway.gateway.settings import Network
 
@@ -132,6 +132,9 @@ class Handshake(asyncio.Protocol):
         self._transport.write(response.serialize())
         self._transport.set_protocol(opened)
         node.opened(self, opened)
+        if node.settings.log_sessions:
+            client = self._header.client[0] if self._header.client else self._peer()
+            session_log.opened(session, node.settings.id, client, head.path)
         self._buffer.clear()
         if rest:
             opened.data_received(rest)

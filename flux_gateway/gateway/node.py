@@ -11,6 +11,7 @@ from flux_gateway import __version__
 from flux_gateway.core.deadlines import Deadlines
 from flux_gateway.core.errors import HttpError
 from flux_gateway.core.lifecycle import TAKES_SESSIONS, NodeState, advance
+from flux_gateway.gateway import session_log
 from flux_gateway.gateway.connection import Connection
 from flux_gateway.gateway.counters import NodeCounters
 from flux_gateway.gateway.endpoints import endpoints
@@ -86,7 +87,10 @@ class Node:
     async def listen(self) -> None:
         """Accept connections. Raises OSError when the address is taken."""
         listener = tcp.listener(self.settings.host, self.settings.port, self.settings.backlog)
-        self._server = await self._loop.create_server(lambda: Handshake(self), sock=listener)
+        # It listens anew on the socket, by default with a backlog of only 100.
+        self._server = await self._loop.create_server(
+            lambda: Handshake(self), sock=listener, backlog=self.settings.backlog
+        )
         self._every(_SWEEP, self._sweep)
         self._every(self._keepalive.step_seconds, self._turn)
 
@@ -149,7 +153,8 @@ class Node:
         self.closing.discard(connection)
         code, by = connection.session.outcome()
         self.counters.closed[str(code), by] += 1
-        log.debug("session ended", extra=fields(session=connection.session.id, code=code, by=by))
+        if self.settings.log_sessions:
+            session_log.ended(connection.session, self.settings.id)
 
     def log_refusal(self, what: str, peer: str, why: str) -> None:
         """Note a refused connection in the log."""

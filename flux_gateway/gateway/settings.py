@@ -37,6 +37,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     drain_timeout: Annotated[float, Meta(ge=0, le=3600, description="seconds a drain may last")] = 30.0
     deflate: Annotated[bool, Meta(description="offer permessage-deflate, without context takeover")] = False
     backlog: Annotated[int, Meta(ge=1, le=65535, description="connections waiting to be accepted")] = 4096
+    log_sessions: Annotated[bool, Meta(description="log a line when a session opens and one when it ends")] = False
 
     def __post_init__(self) -> None:
         if self.ping_timeout >= self.ping_interval:

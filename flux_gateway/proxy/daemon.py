@@ -23,10 +23,11 @@ from flux_gateway.registry.announcer import Announcer
 from flux_gateway.registry.connect import RedisSettings, connect
 from flux_gateway.registry.registry import Registry
 from flux_gateway.registry.watch import RegistryWatch
-from flux_gateway.runtime import admin
+from flux_gateway.runtime import activation, admin
 from flux_gateway.runtime.figures import ProcessFigures, stat
 from flux_gateway.runtime.logging import fields
 from flux_gateway.runtime.loop_watch import LoopWatch
+from flux_gateway.runtime.notify import Notifier
 from flux_gateway.runtime.ports import taken
 from flux_gateway.runtime.signals import StopSignals, wait_for
 from flux_gateway.runtime.spread import spread, within
@@ -35,6 +36,9 @@ log = logging.getLogger(__name__)
 
 _LAST_WORD = 1.0
 """Seconds the registry gets to hear of the end."""
+
+_CLIENTS = "clients"
+"""`FileDescriptorName=` of the sockets that systemd opens for clients."""
 
 
 class ProxyDaemon:
@@ -46,6 +50,7 @@ class ProxyDaemon:
         self.started_at = time.time()
         self.counters = ProxyCounters()
         self.watch, self.figures = LoopWatch(), ProcessFigures()
+        self.notifier = Notifier(lambda: f"{self.state}, {self.counters.connections} clients")
         policy = LinkPolicy(
             interval=settings.link_interval, silence=settings.link_silence, slow_start=settings.slow_start
         )
@@ -78,8 +83,11 @@ class ProxyDaemon:
         try:
             await self._open()
             self._enter(NodeState.UP, EventKind.JOINED)
+            self.notifier.ready()
             await wait_for(signals.drain, *tasks)
             self._enter(NodeState.DRAINING, EventKind.DRAINING)
+            self.notifier.stopping()
+            # What systemd has opened it keeps: new clients wait in the backlog for the next process.
             self.listener.close()
             await wait_for(signals.now, asyncio.create_task(self._let_go(), name="drain"), *tasks)
             self._enter(NodeState.STOPPED, EventKind.STOPPED)
@@ -94,13 +102,24 @@ class ProxyDaemon:
             await self.server.stop()
             await self.registry.close()
             self.watch.stop()
+            self.notifier.close()
 
     async def _open(self) -> None:
         settings = self.settings
-        try:
-            self.listener.open(settings.host, settings.port, settings.backlog)
-        except OSError as error:
-            raise CommandError(taken(f"{settings.id} (clients)", settings.host, settings.port)) from error
+        passed = activation.listeners()
+        clients = passed.pop(_CLIENTS, [])
+        for name, sockets in passed.items():
+            log.warning("sockets passed by systemd that nobody wants, closed", extra=fields(name=name))
+            for sock in sockets:
+                sock.close()
+        if clients:
+            self.listener.adopt(clients)
+            log.info("listening on what systemd opened", extra=fields(sockets=len(clients)))
+        else:
+            try:
+                self.listener.open(settings.host, settings.port, settings.backlog)
+            except OSError as error:
+                raise CommandError(taken(f"{settings.id} (clients)", settings.host, settings.port)) from error
         try:
             await self.server.start()
         except OSError as error:
@@ -109,6 +128,7 @@ class ProxyDaemon:
     def _enter(self, state: NodeState, kind: EventKind) -> None:
         self.state = advance(self.state, state)
         log.info("state", extra=fields(state=state, clients=self.counters.connections))
+        self.notifier.changed()
         self.announcer.note(kind)
 
     async def _let_go(self) -> None:

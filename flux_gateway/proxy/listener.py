@@ -1,8 +1,9 @@
-"""The proxy's listening socket. Several proxies share a port by SO_REUSEPORT."""
+"""The proxy's listening sockets: its own, shared by SO_REUSEPORT, or those that systemd opened for it."""
 
 import asyncio
 import logging
 import socket
+from collections.abc import Iterable
 from errno import EMFILE, ENFILE, ENOBUFS, ENOMEM
 
 from flux_gateway.proxy.switchboard import Switchboard
@@ -19,23 +20,44 @@ _PAUSE = 0.5
 
 _OUT_OF = frozenset({EMFILE, ENFILE, ENOBUFS, ENOMEM})
 
+_MAPPED = "::ffff:"
+"""How a socket that listens on `[::]` shows an IPv4 client (RFC 4291, section 2.5.5.2)."""
+
 
 class Listener:
-    """Accepts clients for the switchboard."""
+    """Accepts clients for the switchboard, on one socket or several."""
 
     def __init__(self, board: Switchboard) -> None:
         self._board = board
-        self._loop = asyncio.get_running_loop()
-        self._socket: socket.socket | None = None
-        self._pause: asyncio.TimerHandle | None = None
+        self._doors: list[_Door] = []
 
     def open(self, host: str, port: int, backlog: int) -> None:
         """Listen. Raises OSError when the address is taken."""
-        self._socket = tcp.listener(host, port, backlog, shared=True)
-        self._board.poller.register(self._socket.fileno(), IN, self._accept)
+        self._doors.append(_Door(self._board, tcp.listener(host, port, backlog, shared=True)))
+
+    def adopt(self, sockets: Iterable[socket.socket]) -> None:
+        """Accept on sockets that listen already. Whoever opened them may keep them after `close`."""
+        for sock in sockets:
+            tcp.adopt(sock)
+            self._doors.append(_Door(self._board, sock))
+
+    def close(self) -> None:
+        """Stop listening."""
+        for door in self._doors:
+            door.close()
+        self._doors.clear()
+
+
+class _Door:
+    """One listening socket."""
+
+    def __init__(self, board: Switchboard, sock: socket.socket) -> None:
+        self._board, self._socket = board, sock
+        self._loop = asyncio.get_running_loop()
+        self._pause: asyncio.TimerHandle | None = None
+        board.poller.register(sock.fileno(), IN, self._accept)
 
     def _accept(self, events: int) -> None:
-        assert self._socket is not None
         for _ in range(_AT_ONCE):
             try:
                 client, address = self._socket.accept()
@@ -49,20 +71,20 @@ class Listener:
                 self._rest(error)
                 return
             client.setblocking(False)
-            self._board.admit(client, (address[0], address[1]))
+            host = address[0]
+            if host.startswith(_MAPPED) and "." in host:
+                host = host.removeprefix(_MAPPED)
+            self._board.admit(client, (host, address[1]))
 
     def _rest(self, error: OSError) -> None:
         """Out of files: the connections wait in the backlog until some are free again."""
-        assert self._socket is not None
         log.error("cannot accept, pausing: %s", error.strerror)
         self._board.poller.modify(self._socket.fileno(), 0)
         self._pause = self._loop.call_later(_PAUSE, self._board.poller.modify, self._socket.fileno(), IN)
 
     def close(self) -> None:
-        """Stop listening."""
         if self._pause is not None:
             self._pause.cancel()
-        if self._socket is not None:
-            self._board.poller.unregister(self._socket.fileno())
-            self._socket.close()
-            self._socket = None
+        # Before the socket: if systemd keeps it open, the kernel would go on reporting it.
+        self._board.poller.unregister(self._socket.fileno())
+        self._socket.close()

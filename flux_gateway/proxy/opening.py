@@ -81,6 +81,11 @@ class Opening:
         """The node being asked."""
         return self._node
 
+    @property
+    def path(self) -> str:
+        """The path asked for; valid once the head is complete."""
+        return parse_request(bytes(self._request[: self._head_size])).path
+
     # The head.
 
     def on_client(self, events: int) -> None:

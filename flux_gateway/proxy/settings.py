@@ -41,6 +41,7 @@ class ProxySettings(msgspec.Struct, frozen=True, kw_only=True):
     snapshot_interval: Annotated[float, Meta(gt=0, le=60, description="seconds between reads of the registry")] = 2.0
     dead_after: Annotated[float, Meta(gt=0, le=600, description="seconds without link until clients are closed")] = 15.0
     backlog: Annotated[int, Meta(ge=1, le=65535, description="connections waiting to be accepted")] = 4096
+    log_sessions: Annotated[bool, Meta(description="log a line when a session opens and one when it ends")] = False
 
     def __post_init__(self) -> None:
         for network in self.unlimited_networks:

@@ -18,6 +18,7 @@ from flux_gateway.proxy.nodes import Node
 from flux_gateway.proxy.opening import Opening
 from flux_gateway.proxy.relay import Relay
 from flux_gateway.proxy.router import Router
+from flux_gateway.proxy.session_log import SessionLog
 from flux_gateway.proxy.settings import ProxySettings
 from flux_gateway.runtime.poller import IN, Handler, Poller
 
@@ -49,6 +50,7 @@ class Switchboard:
         self._lingering: Deadlines[Lingering] = Deadlines(settings.close_timeout)
         self._per_ip: Counter[str] = Counter()
         self._unlimited = settings.unlimited()
+        self._session_log = SessionLog() if settings.log_sessions else None
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._capacity = settings.max_connections or max(1, (files - _SPARE_FILES) // 2)
         self._timer = self._loop.call_later(_SWEEP, self._sweep)
@@ -111,6 +113,8 @@ class Switchboard:
         node.opened += 1
         node.relays[relay] = None
         self.counters.opened += 1
+        if self._session_log is not None:
+            self._session_log.opened(opening, node, relay)
         self.poller.replace(relay.client.fileno(), relay.on_client)
         self.poller.replace(relay.backend.fileno(), relay.on_backend)
 
@@ -142,6 +146,8 @@ class Switchboard:
         if relay.node.relays.pop(relay, relay) is relay:
             return
         self.counters.closed[cause] += 1
+        if self._session_log is not None:
+            self._session_log.ended(relay, cause)
         self.poller.unregister(relay.backend.fileno())
         relay.backend.close()
 

@@ -40,10 +40,20 @@ def dialler(host: str, source: str) -> socket.socket:
     return sock
 
 
+def adopt(sock: socket.socket) -> None:
+    """Make a listening TCP socket that somebody else opened like one of `listener`."""
+    sock.setblocking(False)
+    _tune(sock)
+
+
 def _socket(host: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    _tune(sock)
+    return sock
+
+
+def _tune(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with contextlib.suppress(OSError):  # an older kernel
         sock.setsockopt(socket.IPPROTO_TCP, _TCP_RTO_MAX_MS, _LONGEST_RTO_MS)
-    return sock

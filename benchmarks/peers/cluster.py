@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.peers import addresses
-from flux_gateway.cli.cluster import Cluster
+from flux_gateway.cli.local import LocalCluster
 from flux_gateway.core.errors import CommandError
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[Cluster]:
+def cluster(folder: Path) -> Iterator[LocalCluster]:
     """Start three nodes, one proxy, Redis and the dashboard on a network of their own; stop them at the end."""
     state = folder / "cluster"
     flux = [sys.executable, "-m", "flux_gateway", "--state-dir", str(state)]
@@ -29,6 +29,6 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         started = subprocess.run(argv, capture_output=True, text=True, check=False)
         if started.returncode:
             raise CommandError(f"the cluster did not start: {started.stderr.strip()}")
-        yield Cluster(state)
+        yield LocalCluster(state)
     finally:
         subprocess.run([*flux, "down", "--drain", "0", "--purge"], capture_output=True, check=False)

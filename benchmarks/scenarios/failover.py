@@ -15,8 +15,8 @@ from benchmarks.measuring.traffic import silent, with_load
 from benchmarks.peers import addresses
 from benchmarks.peers.cluster import cluster
 from benchmarks.scenarios.effort import Effort
-from flux_gateway.cli.cluster import Cluster
 from flux_gateway.cli.drills.faults import FAULTS, routed
+from flux_gateway.cli.local import LocalCluster
 from flux_gateway.core.errors import CommandError
 from flux_gateway.load import Load
 from flux_gateway.supervisor.settings import GATEWAY_PORT
@@ -74,7 +74,7 @@ async def run(folder: Path, effort: Effort, step: Step) -> list[Figure]:
     return figures
 
 
-async def _one(mine: Cluster, kind: str, number: int, _: Load) -> Run:
+async def _one(mine: LocalCluster, kind: str, number: int, _: Load) -> Run:
     address = (addresses.CLUSTER_HOST, addresses.CLUSTER_PORT)
     arrivals = Arrivals(address, addresses.CLUSTER_HOST, _RATE)
     arrivals.start()
@@ -85,7 +85,7 @@ async def _one(mine: Cluster, kind: str, number: int, _: Load) -> Run:
         await arrivals.stop()
 
 
-async def _fault(mine: Cluster, kind: str, node: str, arrivals: Arrivals, watch: DialWatch) -> Run:
+async def _fault(mine: LocalCluster, kind: str, node: str, arrivals: Arrivals, watch: DialWatch) -> Run:
     await asyncio.sleep(_LEAD)
     if time.monotonic() - watch.last_dial > _QUIET:
         raise CommandError(f"{node} gets no new connections: there is nothing to measure")

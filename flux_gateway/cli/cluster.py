@@ -1,54 +1,37 @@
-"""The cluster a command talks to: found through the state directory."""
+"""The cluster a command talks to: its registry, its members' admin HTTP, its addresses.
 
-import tomllib
-from pathlib import Path
+There are two kinds: `LocalCluster` in `local.py` (a state directory and a supervisor on this machine) and
+`DeployedCluster` in `deployed.py` (systemd units on several hosts). `selection.py` finds the one that is meant.
+"""
+
+from functools import cached_property
 from typing import Any
 
-import click
-
 from flux_gateway.core.errors import CommandError
+from flux_gateway.core.lifecycle import GONE
 from flux_gateway.core.membership import NodeRecord, ProxyRecord, Snapshot
 from flux_gateway.registry.connect import RedisSettings, connect_blocking
 from flux_gateway.registry.reader import RegistryReader
-from flux_gateway.runtime import admin_client, config
+from flux_gateway.runtime import admin_client
 from flux_gateway.runtime.admin import read_token
-from flux_gateway.supervisor.protocol import Answer, NotRunning, Request, ask
-from flux_gateway.supervisor.settings import PROXY_ADMIN_PORT, ClusterSettings
-from flux_gateway.supervisor.state_dir import StateDir
 
 
 class Cluster:
-    """Settings, registry, token and supervisor of the cluster in a state directory."""
+    """What is true of both kinds. Nothing is contacted, and no secret read, before it is needed."""
 
-    def __init__(self, state_dir: str | Path) -> None:
-        self.state = StateDir(state_dir)
-        if not self.state.config.exists():
-            raise NotRunning(f"no cluster in {self.state.path}: start one with `flux up`, or give --state-dir")
-        try:
-            self.settings = config.load(ClusterSettings, "cluster", file=self.state.config)
-            self.redis = config.load(RedisSettings, "redis", file=self.state.config)
-        except tomllib.TOMLDecodeError as error:
-            raise CommandError(f"{self.state.config} is damaged: {error}") from error
-        self.reader = RegistryReader(connect_blocking(self.redis), heartbeat_life=self.redis.heartbeat_life)
+    url: str
+    """WebSocket address of the cluster, without a path."""
+    dashboard_url: str
+    """Address of the dashboard's page; empty if there is none."""
+    title: str
+    """Which cluster this is, for people: a line."""
+    token_file: str
+    redis: RedisSettings
 
-    @property
-    def url(self) -> str:
-        """WebSocket address of the cluster, without a path."""
-        return f"ws://{self.settings.host}:{self.settings.port}"
-
-    @property
-    def dashboard_url(self) -> str:
-        """Address of the dashboard's page."""
-        host = "localhost" if self.settings.dashboard_host == "127.0.0.1" else self.settings.dashboard_host
-        return f"http://{host}:{self.settings.dashboard_port}/dashboard"
-
-    def proxy_admin(self, number: int) -> tuple[str, int]:
-        """Return the admin address of the proxy of a number from 1."""
-        return self.settings.address(2, number), PROXY_ADMIN_PORT
-
-    def ask(self, op: str, patience: float = 10.0, **values: Any) -> Answer:
-        """Send a request to the supervisor."""
-        return ask(self.state.socket, Request(op=op, **values), patience)
+    @cached_property
+    def reader(self) -> RegistryReader:
+        """The registry. Raises `ConfigError` if the password cannot be read."""
+        return RegistryReader(connect_blocking(self.redis), heartbeat_life=self.redis.heartbeat_life)
 
     def snapshot(self) -> Snapshot:
         """Read the registry."""
@@ -60,6 +43,10 @@ class Cluster:
         if node_id not in nodes:
             raise CommandError(f"there is no node {node_id!r}; there are {', '.join(nodes) or 'none'}")
         return nodes[node_id]
+
+    def proxies(self) -> list[ProxyRecord]:
+        """Return the proxies that have neither stopped nor died."""
+        return [proxy for proxy in self.snapshot().proxies.values() if proxy.state not in GONE]
 
     def member(self, member_id: str) -> tuple[str, int]:
         """Return the admin address of a node or a proxy. Raises `CommandError` naming those there are."""
@@ -75,9 +62,4 @@ class Cluster:
     def post(self, member_id: str, path: str) -> Any:
         """POST to the admin HTTP of a node or proxy, with the cluster's token."""
         host, port = self.member(member_id)
-        return admin_client.post(host, port, path, read_token(str(self.state.token)), who=member_id)
-
-
-def cluster_of(ctx: click.Context) -> Cluster:
-    """Return the cluster that the command line names."""
-    return Cluster(ctx.obj["state_dir"])
+        return admin_client.post(host, port, path, read_token(self.token_file), who=member_id)

@@ -7,12 +7,13 @@ import sys
 
 import click
 
-from flux_gateway.cli.cluster import Cluster, cluster_of
 from flux_gateway.cli.drills import report
 from flux_gateway.cli.drills.faults import FAULTS
 from flux_gateway.cli.drills.progress import run, shown
 from flux_gateway.cli.drills.step import run_fault
 from flux_gateway.cli.drills.witness import Phase, Witness
+from flux_gateway.cli.local import LocalCluster
+from flux_gateway.cli.selection import local_cluster
 from flux_gateway.cli.status import shown_state
 from flux_gateway.core.errors import CommandError
 from flux_gateway.core.lifecycle import NodeState
@@ -34,13 +35,13 @@ def command(ctx: click.Context, as_json: bool) -> None:
     Example:
       flux demo
     """
-    cluster = cluster_of(ctx)
+    cluster = local_cluster(ctx, "the drills of the playbooks, e.g. ansible-playbook playbooks/drills/kill.yml")
     nodes = _nodes(cluster)
     phases = run(_demo(cluster, nodes))
     sys.exit(0 if report.show(phases, as_json) else 1)
 
 
-def _nodes(cluster: Cluster) -> list[str]:
+def _nodes(cluster: LocalCluster) -> list[str]:
     snapshot = cluster.snapshot()
     nodes = [node.id for node in snapshot.nodes.values() if shown_state(node, snapshot) is NodeState.UP]
     if len(nodes) < len(_STEPS):
@@ -48,7 +49,7 @@ def _nodes(cluster: Cluster) -> list[str]:
     return nodes[: len(_STEPS)]
 
 
-async def _demo(cluster: Cluster, nodes: list[str]) -> list[Phase]:
+async def _demo(cluster: LocalCluster, nodes: list[str]) -> list[Phase]:
     witness = Witness(cluster, _CLIENTS)
     async with shown(_BEFORE + sum(seconds for _, seconds in _STEPS) + 5 * len(_STEPS)) as say:
         try:

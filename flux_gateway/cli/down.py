@@ -7,6 +7,7 @@ import click
 import msgspec
 import psutil
 
+from flux_gateway.cli.selection import local_state
 from flux_gateway.cli.terminal import err
 from flux_gateway.core.errors import CommandError
 from flux_gateway.supervisor.protocol import NotRunning, Request, ask
@@ -24,7 +25,7 @@ def command(ctx: click.Context, purge: bool, seconds: float) -> None:
     Example:
       flux down --purge
     """
-    state = StateDir(ctx.obj["state_dir"])
+    state = local_state(ctx, "systemctl stop flux-gateway@gateway-1 on its host (it drains first)")
     try:
         pid = ask(state.socket, Request(op="stop", seconds=seconds)).pid
         with err.status("stopping dashboard, proxies, gateways, Redis ..."):

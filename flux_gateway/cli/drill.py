@@ -5,15 +5,25 @@ import sys
 
 import click
 
-from flux_gateway.cli.cluster import Cluster, cluster_of
 from flux_gateway.cli.drills import report
 from flux_gateway.cli.drills.faults import FAULTS
 from flux_gateway.cli.drills.progress import run, shown
 from flux_gateway.cli.drills.step import run_fault
 from flux_gateway.cli.drills.witness import Phase, Witness
+from flux_gateway.cli.local import LocalCluster
+from flux_gateway.cli.selection import local_cluster
 
 _BEFORE = 2.0
 """Seconds of peace before the fault, for comparison."""
+
+
+_PLAYBOOKS = {
+    "drain": "playbooks/drain.yml, then playbooks/undrain.yml",
+    "kill": "playbooks/drills/kill.yml",
+    "hang": "playbooks/drills/hang.yml",
+    "partition": "playbooks/drills/partition.yml, then playbooks/drills/heal.yml",
+}
+"""The same fault on a deployed cluster."""
 
 
 @click.command("drill")
@@ -36,13 +46,13 @@ def command(ctx: click.Context, kind: str, node: str, seconds: float, clients: i
     Example:
       flux drill hang gateway-2 --seconds 5
     """
-    cluster = cluster_of(ctx)
+    cluster = local_cluster(ctx, f"on the controller: ansible-playbook {_PLAYBOOKS[kind]}")
     cluster.node(node)
     phases = run(_drill(cluster, kind, node, seconds, clients))
     sys.exit(0 if report.show(phases, as_json) else 1)
 
 
-async def _drill(cluster: Cluster, kind: str, node: str, seconds: float, clients: int) -> list[Phase]:
+async def _drill(cluster: LocalCluster, kind: str, node: str, seconds: float, clients: int) -> list[Phase]:
     witness = Witness(cluster, clients)
     async with shown(seconds + _BEFORE + 6) as say:
         try:

@@ -2,7 +2,7 @@
 
 import click
 
-from flux_gateway.cli.cluster import cluster_of
+from flux_gateway.cli.selection import cluster_of
 from flux_gateway.cli.status import shown_state
 from flux_gateway.core.errors import CommandError
 from flux_gateway.core.lifecycle import GONE

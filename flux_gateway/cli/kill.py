@@ -2,7 +2,8 @@
 
 import click
 
-from flux_gateway.cli.cluster import cluster_of
+from flux_gateway.cli.deployed import unit_of
+from flux_gateway.cli.selection import local_cluster
 
 
 @click.command("kill")
@@ -16,5 +17,6 @@ def command(ctx: click.Context, process: str, seconds: float | None) -> None:
     Example:
       flux kill gateway-2 --hold 20
     """
-    cluster_of(ctx).ask("kill", name=process, hold=seconds is not None, seconds=seconds or 0.0)
+    instead = f"systemctl kill -s KILL {unit_of(process)} on its host, or playbooks/drills/kill.yml"
+    local_cluster(ctx, instead).ask("kill", name=process, hold=seconds is not None, seconds=seconds or 0.0)
     click.echo(f"killed {process}" + (f"; it stays dead for {seconds:g} s" if seconds else ""))

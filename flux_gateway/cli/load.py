@@ -3,19 +3,21 @@
 import asyncio
 import resource
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
-import msgspec
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from flux_gateway.cli import terminal
+from flux_gateway.cli.load_options import close_codes, report_file
+from flux_gateway.cli.load_progress import progress
+from flux_gateway.cli.load_report import Outcome, print_table, write_file
+from flux_gateway.cli.selection import cluster_of
 from flux_gateway.core.errors import CommandError
-from flux_gateway.load import Counts, Load, LoadPlan, Report
+from flux_gateway.load import Counts, Load, LoadPlan
+from flux_gateway.load.newcomers import NewcomerCounts, Newcomers, most_open
 from flux_gateway.load.plan import expand_sources
+from flux_gateway.load.verdict import Demands, broken, listed
 from flux_gateway.runtime.signals import StopSignals
 
 _OTHER_FILES = 64
@@ -27,7 +29,7 @@ _HOPELESS = 2.0
 
 
 @click.command()
-@click.option("--url", required=True, help="Where to connect: ws://HOST[:PORT]/PATH of an echo endpoint.")
+@click.option("--url", help="Where to connect: ws://HOST[:PORT]/PATH of an echo endpoint.  [default: the cluster's]")
 @click.option("--clients", default=100, show_default=True, type=click.IntRange(min=1), help="Connections to hold.")
 @click.option(
     "--rate", default=1.0, show_default=True, type=float,
@@ -45,37 +47,74 @@ _HOPELESS = 2.0
     help="Local address or range to connect from, in turn; may be repeated. One address has about 28,000 ports.",
 )  # fmt: skip
 @click.option("--prefix", default="", help="Affinity keys are PREFIX-0, PREFIX-1, ... [default: one for each run]")
+@click.option(
+    "--newcomers", "newcomer_rate", metavar="N", default=0.0, type=click.FloatRange(0, 1000),
+    help="New clients a second beside the others: each with a fresh key, asks /whoami, leaves. One that is not served "
+    "makes exit status 1.  [default: none]",
+)  # fmt: skip
+@click.option(
+    "--newcomer-retries", metavar="N", default=0, show_default=True, type=click.IntRange(0, 100),
+    help="How often a new client tries again, 0.5 s apart, before it counts as not served.",
+)  # fmt: skip
+@click.option(
+    "--expect", "codes", metavar="CODES", callback=close_codes,
+    help="Close codes that are explained, e.g. 1012,1006, or none; any other makes exit status 1.",
+)  # fmt: skip
+@click.option(
+    "--return-within", metavar="SECONDS", type=click.FloatRange(0.01, 3600),
+    help="Exit status 1 if a disconnected client needs longer, from its first attempt, to be connected again, or is "
+    "not connected at the end; the end waits so long for those on their way.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
+@click.option(
+    "--report", "report", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), callback=report_file,
+    help="Write the JSON object there, whatever is printed.",
+)  # fmt: skip
 @click.pass_context
-def command(ctx: click.Context, /, sources: tuple[str, ...], no_reconnect: bool, as_json: bool, **values: Any) -> None:
+def command(
+    ctx: click.Context, /, url: str | None, sources: tuple[str, ...], no_reconnect: bool, newcomer_rate: float,
+    newcomer_retries: int, codes: frozenset[int] | None, return_within: float | None, as_json: bool,
+    report: Path | None, **values: Any,
+) -> None:  # fmt: skip
     """Clients that send numbered messages and count what they see.
 
     Every message must come back once, in order and intact. Exit status 0 if all did that came back at all, 1 if any
-    was lost, doubled, reordered or corrupt, or if none came back. Ctrl-C ends early and still reports.
+    was lost, doubled, reordered or corrupt, or if none came back, or if something else that was asked for did not
+    hold; the last lines say which. Ctrl-C ends early and still reports.
 
     \b
     Example:
-      flux load --url ws://127.0.0.1:8080/echo --clients 1000 --rate 2 --duration 30
+      flux load --clients 1000 --rate 2 --duration 30
+      flux load --url ws://127.0.0.1:8080/echo --newcomers 20 --expect 1012 --return-within 2
     """
+    if no_reconnect and return_within:
+        raise click.UsageError("--return-within asks clients to come back, --no-reconnect forbids it: give one")
     try:
-        plan = LoadPlan(sources=expand_sources(sources), reconnect=not no_reconnect, **values)
+        plan = LoadPlan(
+            url=url or f"{cluster_of(ctx).url}/echo", sources=expand_sources(sources), reconnect=not no_reconnect,
+            **values,
+        )  # fmt: skip
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    _raise_file_limit(plan.clients)
-    progress = not as_json and sys.stderr.isatty()
+    _raise_file_limit(plan.clients, most_open(newcomer_rate, newcomer_retries))
+    newcomers = Newcomers(plan.url, newcomer_rate, newcomer_retries) if newcomer_rate else None
+    demands = Demands(codes=codes, return_within=return_within)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        report = runner.run(_drive(plan, progress))
-    if not report.counts.connects:
-        causes = _listed(report.counts.connect_failures) or "no attempt came to an end"
+        outcome = runner.run(_drive(plan, newcomers, demands, not as_json and sys.stderr.isatty()))
+    if report:
+        write_file(report, outcome)
+    counts = outcome.report.counts
+    if not counts.connects:
+        causes = listed(counts.connect_failures) or "no attempt came to an end"
         raise CommandError(f"{plan.url} is not reachable: {causes}")
     if as_json:
-        click.echo(msgspec.json.encode({"plan": plan, "report": report, "clean": report.counts.clean}).decode())
+        click.echo(outcome.json())
     else:
-        terminal.out.print(_table(plan, report))
-    ctx.exit(0 if report.counts.clean else 1)
+        print_table(outcome)
+    ctx.exit(0 if outcome.ok else 1)
 
 
-def _loop_factory() -> Any:
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     try:
         import uvloop
     except ImportError:
@@ -83,24 +122,27 @@ def _loop_factory() -> Any:
     return uvloop.new_event_loop
 
 
-def _raise_file_limit(clients: int) -> None:
+def _raise_file_limit(clients: int, newcomers: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and clients + _OTHER_FILES > hard:
+    others = _OTHER_FILES + newcomers
+    if hard != resource.RLIM_INFINITY and clients + others > hard:
         raise click.UsageError(
-            f"--clients {clients} needs {clients + _OTHER_FILES} file descriptors, this process may have {hard}: "
-            f"ask for at most {max(0, hard - _OTHER_FILES)} clients, or raise `ulimit -Hn`"
+            f"--clients {clients} needs {clients + others} file descriptors, this process may have {hard}: "
+            f"ask for at most {max(0, hard - others)} clients, or raise `ulimit -Hn`"
         )
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _drive(plan: LoadPlan, show_progress: bool) -> Report:
+async def _drive(plan: LoadPlan, newcomers: Newcomers | None, demands: Demands, show_progress: bool) -> Outcome:
     load = Load(plan)
     interrupted = StopSignals().drain
     await load.start()
-    grace = None
+    if newcomers is not None:
+        newcomers.start()
+    grace, seen = None, None
     try:
-        with _progress(plan, show_progress) as show:
+        with progress(plan, show_progress) as show:
             while not interrupted.is_set() and load.remaining > 0:
                 await _pause(interrupted, min(_REFRESH, load.remaining))
                 counts = load.counts()
@@ -108,9 +150,19 @@ async def _drive(plan: LoadPlan, show_progress: bool) -> Report:
                 if _hopeless(load, counts):
                     grace = 0.0
                     break
+        if demands.return_within is not None and grace is None and not interrupted.is_set():
+            await load.ready(demands.return_within)
     finally:
+        seen = await _all_seen(newcomers)
         report = await load.stop(grace)
-    return report
+    return Outcome(plan=plan, report=report, newcomers=seen, broken=broken(report, seen, demands))
+
+
+async def _all_seen(newcomers: Newcomers | None) -> NewcomerCounts | None:
+    if newcomers is None:
+        return None
+    await newcomers.stop()
+    return newcomers.take()
 
 
 async def _pause(event: asyncio.Event, seconds: float) -> None:
@@ -123,76 +175,3 @@ async def _pause(event: asyncio.Event, seconds: float) -> None:
 
 def _hopeless(load: Load, counts: Counts) -> bool:
     return load.elapsed >= _HOPELESS and not counts.connects and bool(counts.connect_failures)
-
-
-@contextmanager
-def _progress(plan: LoadPlan, wanted: bool) -> Iterator[Any]:
-    """Yield what draws the state of the run; it draws nothing unless `wanted`."""
-    if not wanted:
-        yield lambda load, counts: None
-        return
-    columns = (
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[connected]} connected"),
-        TextColumn("{task.fields[speed]:,.0f} messages/s"),
-        TextColumn("{task.fields[disconnects]} disconnects"),
-    )
-    with Progress(*columns, console=terminal.err, transient=True) as progress:
-        task = progress.add_task(
-            "load", total=plan.ramp_seconds + (plan.duration or 0.0), connected=0, speed=0.0, disconnects=0
-        )
-        last = [0.0, 0]
-
-        def show(load: Load, counts: Counts) -> None:
-            elapsed = load.elapsed
-            speed = (counts.received - last[1]) / max(1e-3, elapsed - last[0])
-            last[:] = elapsed, counts.received
-            progress.update(
-                task, completed=elapsed, connected=counts.connected, speed=speed,
-                disconnects=sum(counts.disconnects.values()),
-            )  # fmt: skip
-
-        yield show
-
-
-def _listed(counts: Mapping[Any, int]) -> str:
-    return ", ".join(f"{key or 'unnamed'} {count:,}" for key, count in sorted(counts.items(), key=lambda row: -row[1]))
-
-
-def _table(plan: LoadPlan, report: Report) -> Table:
-    counts, latency = report.counts, report.latency
-    table = Table(title=plan.url, show_header=False, title_justify="left")
-    table.add_column(style="bold")
-    table.add_column(justify="left")
-    cpu = report.cpu_seconds * 1e6 / counts.received if counts.received else 0.0
-    rows: list[tuple[str, str]] = [
-        ("duration", f"{report.seconds:.1f} s"),
-        ("clients", f"{plan.clients:,}"),
-        ("connections opened", f"{counts.connects:,}"),
-        ("connect failures", _listed(counts.connect_failures) or "0"),
-        ("disconnects by close code", _listed(counts.disconnects) or "0"),
-        ("came back to another node", f"{counts.node_changes:,}"),
-        ("messages sent", f"{counts.sent:,}"),
-        ("messages back", f"{counts.received:,}  ({report.messages_per_second:,.0f}/s)"),
-        ("lost", f"{counts.lost:,}"),
-        ("doubled", f"{counts.doubled:,}"),
-        ("reordered", f"{counts.reordered:,}"),
-        ("corrupt", f"{counts.corrupt:,}"),
-        ("unanswered at a disconnect", f"{counts.unanswered:,}"),
-        ("turns passed, socket full", f"{counts.blocked:,}"),
-        ("turns passed, load too slow", f"{counts.skipped:,}"),
-        ("latency p50, p90", f"{_time(latency.p50)}, {_time(latency.p90)}"),
-        ("latency p99, p99.9", f"{_time(latency.p99)}, {_time(latency.p999)}"),
-        ("latency, largest", _time(latency.max)),
-        ("longest silence", _time(report.longest_silence)),
-        ("processor of the load client", f"{report.cpu_seconds:.1f} s  ({cpu:.1f} us per message)"),
-    ]
-    for name, value in rows:
-        wrong = name in ("lost", "doubled", "reordered", "corrupt") and value != "0"
-        table.add_row(name, value, style="red" if wrong else None)
-    return table
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds * 1e3:.2f} ms" if seconds < 1 else f"{seconds:.2f} s"

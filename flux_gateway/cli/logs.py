@@ -6,8 +6,9 @@ from typing import TextIO
 
 import click
 
+from flux_gateway.cli.deployed import unit_of
+from flux_gateway.cli.selection import local_state
 from flux_gateway.core.errors import CommandError
-from flux_gateway.supervisor.state_dir import StateDir
 
 
 @click.command("logs")
@@ -22,7 +23,9 @@ def command(ctx: click.Context, names: tuple[str, ...], lines: int, follow: bool
     Example:
       flux logs proxy-1 -f
     """
-    state = StateDir(ctx.obj["state_dir"])
+    name = names[0] if names else "gateway-1"
+    fields = f"FLUX_NODE={name}" if name.startswith("gateway") else f"-u {unit_of(name)}"
+    state = local_state(ctx, f"journalctl {fields} -f on its host")
     there_are = sorted(file.stem for file in state.logs.glob("*.log"))
     if not there_are:
         raise CommandError(f"no logs in {state.logs}: start a cluster with `flux up`")

@@ -58,21 +58,30 @@ class _LazyGroup(click.Group):
 @click.option("--debug", is_flag=True, help="Show the whole trace when something fails. May stand anywhere.")
 @click.option(
     "--state-dir",
-    default=".flux",
-    show_default=True,
     envvar="FLUX_STATE_DIR",
     type=click.Path(file_okay=False),
-    help="Where the cluster of this machine keeps its state.",
+    help="Where the cluster of this machine keeps its state.  [env FLUX_STATE_DIR; default: .flux]",
+)
+@click.option(
+    "--deployed",
+    envvar="FLUX_DEPLOYED",
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="File that tells where a deployed cluster is.  [env FLUX_DEPLOYED; default, if there is no .flux here: "
+    "/etc/flux/flux.toml]",
 )
 @click.pass_context
-def cli(ctx: click.Context, debug: bool, state_dir: str) -> None:
+def cli(ctx: click.Context, debug: bool, state_dir: str | None, deployed: str | None) -> None:
     """Flux Gateway Cluster: a WebSocket gateway cluster for plain VMs.
+
+    The commands work on a cluster of this machine (`flux up`), or, on a host that Ansible has set up, on the deployed
+    one.
 
     \b
     Example:
       flux up && flux verify && flux status
     """
-    ctx.obj = {"debug": debug, "state_dir": state_dir}
+    # Both are read by `selection.chosen`, when a command needs a cluster.
 
 
 def main(arguments: list[str] | None = None) -> Any:

@@ -4,7 +4,9 @@ import time
 
 import click
 
-from flux_gateway.cli.cluster import Cluster, cluster_of
+from flux_gateway.cli.deployed import unit_of
+from flux_gateway.cli.local import LocalCluster
+from flux_gateway.cli.selection import local_cluster
 from flux_gateway.cli.terminal import err
 from flux_gateway.core.errors import CommandError
 from flux_gateway.supervisor.protocol import ProcessStatus
@@ -20,7 +22,8 @@ def command(ctx: click.Context, process: str) -> None:
     Example:
       flux restart gateway-1
     """
-    cluster = cluster_of(ctx)
+    instead = f"systemctl restart {unit_of(process)} on its host, or playbooks/rolling_update.yml for one after another"
+    cluster = local_cluster(ctx, instead)
     drain = cluster.settings.drain_timeout + 5
     before = find(cluster, process)
     cluster.ask("restart", name=process, seconds=drain)
@@ -29,7 +32,7 @@ def command(ctx: click.Context, process: str) -> None:
     click.echo(f"{process} is ready again, pid {before.pid} -> {after.pid}")
 
 
-def find(cluster: Cluster, name: str) -> ProcessStatus:
+def find(cluster: LocalCluster, name: str) -> ProcessStatus:
     """Return what the supervisor knows of a process. Raises `CommandError` naming those there are."""
     processes = {one.name: one for one in cluster.ask("status").processes}
     if name not in processes:
@@ -37,7 +40,7 @@ def find(cluster: Cluster, name: str) -> ProcessStatus:
     return processes[name]
 
 
-def wait_ready(cluster: Cluster, name: str, seconds: float, not_pid: int | None = None) -> ProcessStatus:
+def wait_ready(cluster: LocalCluster, name: str, seconds: float, not_pid: int | None = None) -> ProcessStatus:
     """Wait until the process is ready, in another incarnation than `not_pid`. Raises `CommandError` if it is not."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

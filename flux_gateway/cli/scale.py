@@ -2,8 +2,8 @@
 
 import click
 
-from flux_gateway.cli.cluster import cluster_of
 from flux_gateway.cli.restart import wait_ready
+from flux_gateway.cli.selection import local_cluster
 from flux_gateway.cli.terminal import err
 
 
@@ -17,7 +17,7 @@ def command(ctx: click.Context, count: int) -> None:
     Example:
       flux scale 5
     """
-    cluster = cluster_of(ctx)
+    cluster = local_cluster(ctx, "add the host to the inventory, then ansible-playbook playbooks/scale_out.yml")
     with err.status(f"scaling to {count} gateways ..."):
         note = cluster.ask("scale", count=count, patience=cluster.settings.drain_timeout + 30).note
         for number in range(1, count + 1):

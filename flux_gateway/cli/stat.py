@@ -7,7 +7,7 @@ from typing import Any
 import click
 import msgspec
 
-from flux_gateway.cli.cluster import cluster_of
+from flux_gateway.cli.selection import cluster_of
 from flux_gateway.runtime import admin_client
 
 _HEADERS = (

@@ -6,7 +6,7 @@ import click
 import msgspec
 from rich.table import Table
 
-from flux_gateway.cli.cluster import cluster_of
+from flux_gateway.cli.selection import cluster_of
 from flux_gateway.cli.terminal import STATE_STYLE, out, plain_table, size
 from flux_gateway.core.lifecycle import GONE, NodeState
 from flux_gateway.core.liveness import LinkState
@@ -72,10 +72,12 @@ def command(ctx: click.Context, as_json: bool) -> None:
     Example:
       flux status --json
     """
-    found = rows(cluster_of(ctx).snapshot())
+    cluster = cluster_of(ctx)
+    found = rows(cluster.snapshot())
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
         return
+    out.print(f"[dim]{cluster.title}[/]", soft_wrap=True)
     for title in ("nodes", "proxies"):
         out.print(_table(title, found[title]))
 

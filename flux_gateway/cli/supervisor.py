@@ -1,14 +1,13 @@
 """`flux supervisor`: run the supervisor in the foreground. `flux up` starts it."""
 
 import asyncio
-from pathlib import Path
 
 import click
 
+from flux_gateway.cli.selection import local_state
 from flux_gateway.runtime import config, logging
 from flux_gateway.supervisor import daemon
 from flux_gateway.supervisor.settings import ClusterSettings
-from flux_gateway.supervisor.state_dir import StateDir
 
 
 @click.command("supervisor")
@@ -20,7 +19,7 @@ def command(ctx: click.Context) -> None:
     Example:
       flux --state-dir .flux supervisor
     """
-    state = StateDir(Path(ctx.obj["state_dir"]))
+    state = local_state(ctx, "systemd runs the daemons: systemctl status 'flux-*'")
     settings = config.load(ClusterSettings, "cluster", file=state.config)
     logging.configure("supervisor")
     asyncio.run(daemon.run(settings, state))

@@ -9,7 +9,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from flux_gateway.cli.cluster import Cluster, cluster_of
+from flux_gateway.cli.cluster import Cluster
+from flux_gateway.cli.selection import cluster_of
 from flux_gateway.cli.status import shown_links, shown_state
 from flux_gateway.cli.terminal import STATE_STYLE, out, plain_table, size
 from flux_gateway.core.errors import RegistryUnavailable

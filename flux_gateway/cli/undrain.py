@@ -2,7 +2,7 @@
 
 import click
 
-from flux_gateway.cli.cluster import cluster_of
+from flux_gateway.cli.selection import cluster_of
 
 
 @click.command("undrain")

@@ -9,7 +9,8 @@ from typing import Any
 import click
 import msgspec
 
-from flux_gateway.cli.cluster import Cluster
+from flux_gateway.cli.local import LocalCluster
+from flux_gateway.cli.selection import local_state
 from flux_gateway.cli.terminal import err
 from flux_gateway.core.errors import CommandError, ConfigError
 from flux_gateway.runtime import config
@@ -21,6 +22,11 @@ from flux_gateway.supervisor.state_dir import StateDir
 
 _PATIENCE = 30.0
 """Seconds until every process must be ready."""
+
+_INSTEAD = (
+    "ansible-playbook site.yml on the controller, or systemctl start flux-gateway@gateway-1; "
+    "for a second cluster on this machine alone: flux up --state-dir .flux"
+)
 
 
 @click.command("up")
@@ -45,10 +51,10 @@ def command(ctx: click.Context, /, state_dir: str | None, foreground: bool, **fl
     Example:
       flux up --gateways 5 --port 8080
     """
-    state = StateDir(state_dir or ctx.obj["state_dir"])
+    state = StateDir(state_dir) if state_dir else local_state(ctx, _INSTEAD)
     settings = config.load(ClusterSettings, "cluster", flags=flags)
     if _running(state):
-        cluster = Cluster(state.path)
+        cluster = LocalCluster(state.path)
         err.print(f"The cluster in {state.path} is running already; `flux down` stops it.")
         _print_addresses(cluster)
         return
@@ -59,7 +65,7 @@ def command(ctx: click.Context, /, state_dir: str | None, foreground: bool, **fl
     if foreground:
         sys.exit(subprocess.call(_supervisor(state)))
     _start(state)
-    _print_addresses(Cluster(state.path))
+    _print_addresses(LocalCluster(state.path))
 
 
 def _running(state: StateDir) -> bool:
@@ -120,7 +126,7 @@ def _tail(log: Path) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-5:])
 
 
-def _print_addresses(cluster: Cluster) -> None:
+def _print_addresses(cluster: LocalCluster) -> None:
     click.echo(f"WebSocket   {cluster.url}/echo   (also /whoami)")
     click.echo(f"Dashboard   {cluster.dashboard_url}")
     click.echo(f"State       {cluster.state.path}")

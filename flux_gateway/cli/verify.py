@@ -9,7 +9,8 @@ import click
 import msgspec
 from websockets.sync.client import connect
 
-from flux_gateway.cli.cluster import Cluster, cluster_of
+from flux_gateway.cli.cluster import Cluster
+from flux_gateway.cli.selection import cluster_of
 from flux_gateway.cli.status import shown_state
 from flux_gateway.cli.terminal import err, out, plain_table
 from flux_gateway.core.lifecycle import NodeState
@@ -95,6 +96,8 @@ def _affinity(cluster: Cluster) -> str:
 
 
 def _dashboard(cluster: Cluster) -> str:
+    if not cluster.dashboard_url:
+        return "there is none, by the configuration"
     with urllib.request.urlopen(cluster.dashboard_url, timeout=5) as page:  # noqa: S310 - our own http address
         if page.status != 200:
             raise _Finding(f"HTTP status {page.status}")

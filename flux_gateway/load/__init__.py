@@ -1,7 +1,7 @@
 """The load generator: numbered messages over many connections, and an account of what clients saw.
 
     plan (what to do) -> engine (clock, dialling, sending) -> client (one connection) -> frames, handshake, ledger
-    pace (when), counts (what came of it)
+    pace (when), counts (what came of it), newcomers (new clients beside it), verdict (what of it must not be)
 
 In another asyncio program: `load = Load(LoadPlan(...)); await load.start(); ...; report = await load.stop()`.
 """

@@ -78,6 +78,8 @@ class Client:
     def dial(self) -> None:
         """Begin to connect."""
         run = self._run
+        if self.node is not None:  # it was connected before: from here on its return is timed, retries included
+            run.returning.setdefault(self, monotonic())
         source = run.plan.sources[self.index % len(run.plan.sources)] if run.plan.sources else None
         try:
             sock = self._sock = socket.socket(run.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)

@@ -92,6 +92,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     latency: Latency
     longest_silence: float
     """Seconds: the longest any client waited for an answer, answers still outstanding included (overtaken ones not)."""
+    slowest_return: float
+    """Seconds from the first attempt after a disconnect to the open WebSocket, of the slowest client; its failed
+    attempts included, and those who are still trying."""
+    absent: int
+    """Clients without a connection at the end, before the load closes the others."""
     cpu_seconds: float
     """Processor time of this whole process."""
     counts: Counts

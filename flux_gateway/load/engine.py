@@ -39,6 +39,7 @@ class Load:
         self._last_sweep = 0.0
         self._total = Histogram()
         self._total_silence = 0.0
+        self._total_return = 0.0
 
     async def start(self) -> None:
         """Begin to open connections and to send. Raises `CommandError` if the URL's host has no address."""
@@ -93,6 +94,9 @@ class Load:
         load client itself, if one did.
         """
         run = self._state
+        # From here on nobody dials again: who is away now is away, and the grace period is nobody's return.
+        self._note_returning()
+        absent = self._absent
         run.sending = False
         cpu, ended = self._cpu_started, self._started
         try:
@@ -115,9 +119,10 @@ class Load:
         if run.fault is not None:
             raise run.fault
         self._close_phase()
-        counts = self.counts()
-        seconds = ended - self._started
-        return self._report(seconds, cpu - self._cpu_started, self._total, self._total_silence, counts)
+        seconds, spent = ended - self._started, cpu - self._cpu_started
+        return self._report(
+            seconds, spent, self._total, self._total_silence, self._total_return, absent, self.counts()
+        )
 
     def counts(self) -> Counts:
         """Return the figures since the start."""
@@ -129,10 +134,12 @@ class Load:
         An answer counts, with its latency, in the phase in which it came.
         """
         self._note_outstanding()
+        self._note_returning()
         now, cpu, counts = monotonic(), time.process_time(), self.counts()
         seconds, spent = now - self._phase_started, cpu - self._phase_cpu
-        latency, silence = self._close_phase()
-        report = self._report(seconds, spent, latency, silence, counts.since(self._previous))
+        latency, silence, slowest = self._close_phase()
+        since = counts.since(self._previous)
+        report = self._report(seconds, spent, latency, silence, slowest, self._absent, since)
         self._phase_started, self._phase_cpu, self._previous = now, cpu, counts
         return report
 
@@ -154,22 +161,39 @@ class Load:
         if oldest is not None:
             run.silence = max(run.silence, monotonic_ns() - oldest)
 
-    def _close_phase(self) -> tuple[Histogram, float]:
+    def _note_returning(self) -> None:
+        """Let clients that have not come back yet count for the slowest return."""
+        run = self._state
+        if run.returning:
+            run.slowest_return = max(run.slowest_return, monotonic() - next(iter(run.returning.values())))
+
+    @property
+    def _absent(self) -> int:
+        return self.plan.clients - self._state.connected
+
+    def _close_phase(self) -> tuple[Histogram, float, float]:
         run = self._state
         latency, silence = run.latency, max(run.silence * 1e-9, run.latency.largest)
         self._total.merge(latency)
         self._total_silence = max(self._total_silence, silence)
+        slowest = run.slowest_return
+        self._total_return = max(self._total_return, slowest)
         run.latency = Histogram()
         run.silence = 0
-        return latency, silence
+        run.slowest_return = 0.0
+        return latency, silence, slowest
 
     @staticmethod
-    def _report(seconds: float, cpu: float, latency: Histogram, silence: float, counts: Counts) -> Report:
+    def _report(
+        seconds: float, cpu: float, latency: Histogram, silence: float, slowest: float, absent: int, counts: Counts
+    ) -> Report:
         return Report(
             seconds=seconds,
             messages_per_second=counts.received / seconds if seconds else 0.0,
             latency=Latency.of(latency),
             longest_silence=silence,
+            slowest_return=slowest,
+            absent=absent,
             cpu_seconds=cpu,
             counts=counts,
         )

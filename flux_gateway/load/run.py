@@ -65,6 +65,10 @@ class Run:
         self.latency = Histogram()
         self.silence = 0
         """Nanoseconds of the longest wait for an answer, among those that ended without one in this phase."""
+        self.slowest_return = 0.0
+        """Seconds of the slowest return that was completed in this phase."""
+        self.returning: dict[Client, float] = {}
+        """When each client that dials again after a disconnect dialled first, in monotonic seconds; oldest first."""
         self.blocked = 0
         self.connected = 0
         self.connects = 0
@@ -82,6 +86,9 @@ class Run:
     def opened(self, client: "Client", node: str) -> None:
         """A handshake is complete."""
         self.dialling.discard(client)
+        dialled = self.returning.pop(client, None)
+        if dialled is not None:
+            self.slowest_return = max(self.slowest_return, monotonic() - dialled)
         self.connected += 1
         self.connects += 1
         self.nodes[node] += 1

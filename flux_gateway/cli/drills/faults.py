@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from flux_gateway.cli.cluster import Cluster
+from flux_gateway.cli.local import LocalCluster
 from flux_gateway.core.errors import CommandError
+from flux_gateway.core.membership import ProxyRecord
 from flux_gateway.runtime import admin_client
 
 _ROUTED_AROUND = 20.0
@@ -22,8 +23,8 @@ class Fault(msgspec.Struct, frozen=True):
 
     kind: str
     text: str
-    begin: Callable[[Cluster, str, float], object]
-    end: Callable[[Cluster, str, float], object]
+    begin: Callable[[LocalCluster, str, float], object]
+    end: Callable[[LocalCluster, str, float], object]
     codes: frozenset[int]
     """Close codes that clients may see because of it. Any other one breaks the drill."""
 
@@ -67,11 +68,12 @@ FAULTS: dict[str, Fault] = {
 }
 
 
-async def routed(cluster: Cluster, node: str, wanted: bool, seconds: float) -> float | None:
+async def routed(cluster: LocalCluster, node: str, wanted: bool, seconds: float) -> float | None:
     """Wait until every proxy sends new sessions to the node (or none does); return how long it took, or None."""
     started = time.monotonic()
+    proxies = await asyncio.to_thread(cluster.proxies)
     while True:
-        views = await asyncio.to_thread(_usable, cluster, node)
+        views = await asyncio.to_thread(_usable, proxies, node)
         took = time.monotonic() - started
         if views and all(usable is wanted for usable in views):
             return took
@@ -80,23 +82,22 @@ async def routed(cluster: Cluster, node: str, wanted: bool, seconds: float) -> f
         await asyncio.sleep(0.01)
 
 
-def _usable(cluster: Cluster, node: str) -> list[bool]:
+def _usable(proxies: list[ProxyRecord], node: str) -> list[bool]:
     found = []
-    for number in range(1, cluster.settings.proxies + 1):
-        host, port = cluster.proxy_admin(number)
+    for proxy in proxies:
         try:
-            nodes = admin_client.get(host, port, "/info")["nodes"]
+            nodes = admin_client.get(proxy.admin_host, proxy.admin_port, "/info")["nodes"]
         except CommandError:
             continue
         found.append(bool(nodes.get(node, {}).get("usable")))
     return found
 
 
-async def routed_around(cluster: Cluster, node: str) -> float | None:
+async def routed_around(cluster: LocalCluster, node: str) -> float | None:
     """Return the seconds until no proxy sent new sessions to the node, or None if they went on."""
     return await routed(cluster, node, False, _ROUTED_AROUND)
 
 
-async def back(cluster: Cluster, node: str) -> float | None:
+async def back(cluster: LocalCluster, node: str) -> float | None:
     """Return the seconds until every proxy sent new sessions to the node again, or None if they did not."""
     return await routed(cluster, node, True, _BACK)

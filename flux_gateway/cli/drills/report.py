@@ -41,7 +41,7 @@ def show(phases: Sequence[Phase], as_json: bool) -> bool:
 def _row(phase: Phase) -> list[str]:
     counts = phase.load.counts
     closed = " ".join(f"{count}x{code}" for code, count in sorted(counts.disconnects.items()))
-    probes = phase.probes
+    new = phase.newcomers
     return [
         phase.title,
         str(counts.received),
@@ -50,7 +50,7 @@ def _row(phase: Phase) -> list[str]:
         str(counts.reordered),
         closed or "0",
         str(counts.unanswered),
-        str(probes.served) if not probes.failed else f"{probes.failed} failed",
+        str(new.served) if not new.failed else f"{new.failed} failed",
         "" if phase.routed_around is None else f"{phase.routed_around:.2f}",
         f"{phase.load.latency.p99 * 1000:.0f}",
         f"{phase.load.longest_silence:.1f}",

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
-from flux_gateway.cli.cluster import Cluster
 from flux_gateway.cli.drills.faults import Fault, back, routed_around
 from flux_gateway.cli.drills.witness import Phase, Witness
+from flux_gateway.cli.local import LocalCluster
 
 _SETTLE = 2.0
 """Seconds after the node is back that still belong to its return."""
@@ -14,7 +14,7 @@ Say = Callable[[str], None]
 
 
 async def run_fault(
-    cluster: Cluster, witness: Witness, fault: Fault, node: str, seconds: float, say: Say
+    cluster: LocalCluster, witness: Witness, fault: Fault, node: str, seconds: float, say: Say
 ) -> list[Phase]:
     """Set the fault for `seconds`, heal it, wait until the node serves again. Returns both phases.
 

@@ -71,6 +71,17 @@ def test_no_secret_is_on_any_command_line(cluster: FluxCluster) -> None:
         assert secret not in logs
 
 
+def test_load_finds_the_cluster_by_itself(cluster: FluxCluster) -> None:
+    result = cluster.json("load", "--clients", "5", "--duration", "1", "--newcomers", "10")
+    assert (result["ok"], result["plan"]["url"]) == (True, f"{cluster.url}/echo")
+    assert result["newcomers"]["served"] >= 8
+
+
+def test_drain_waits_for_the_last_session(cluster: FluxCluster) -> None:
+    assert "gateway-1 is empty after" in cluster.flux("drain", "gateway-1", "--seconds", "1", "--wait").stdout
+    assert cluster.flux("undrain", "gateway-1").stdout == "gateway-1 is UP\n"
+
+
 def test_top_shows_one_view(cluster: FluxCluster) -> None:
     view = cluster.flux("top", "--once").stdout
     assert "gateway-3" in view

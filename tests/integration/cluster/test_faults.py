@@ -26,7 +26,7 @@ def test_a_drill_holds_its_invariants(cluster: FluxCluster, kind: str) -> None:
     assert result["ok"], result
     _, fault, _ = result["phases"]
     assert fault["load"]["counts"]["received"] > 500
-    assert fault["probes"]["served"] > 30
+    assert fault["newcomers"]["served"] > 30
     assert fault["routed_around"] <= {"drain": 1.0, "kill": 1.0, "hang": 4.0}[kind]
     closed = fault["load"]["counts"]["disconnects"]
     assert closed.keys() <= {"1012"}

@@ -35,6 +35,8 @@ class Server:
         """Client addresses in order of arrival."""
         self.node: Callable[[int], str] = lambda index: "gateway-1"
         """Name to answer as `X-Flux-Node` to the handshake with this index."""
+        self.delay: Callable[[int], float] = lambda index: 0.0
+        """Seconds before the handshake with this index is answered."""
 
     @property
     def url(self) -> str:
@@ -50,9 +52,12 @@ async def serving(handler: Handler) -> AsyncIterator[Server]:
         with suppress(ConnectionClosed):
             await handler(connection)
 
-    def note(connection: ServerConnection, request: Request) -> None:
+    async def note(connection: ServerConnection, request: Request) -> None:
         server.paths.append(request.path)
         server.sources.append(connection.remote_address[0])
+        delay = server.delay(len(server.paths) - 1)
+        if delay:
+            await asyncio.sleep(delay)
 
     def name(connection: ServerConnection, request: Request, response: Response) -> None:
         response.headers["X-Flux-Node"] = server.node(len(server.paths) - 1)

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 from websockets.asyncio.server import ServerConnection
@@ -94,16 +96,116 @@ def test_a_url_that_cannot_be_reached_is_one_line(run: Run) -> None:
     run(main)
 
 
+async def whoami(connection: ServerConnection) -> None:
+    """Echo, and tell `/whoami` who serves."""
+    assert connection.request is not None
+    async for message in connection:
+        told = '{"node": "gateway-7"}' if connection.request.path.startswith("/whoami") else message
+        await connection.send(told)
+
+
+async def close_third(connection: ServerConnection) -> None:
+    """Echo, but close at message number 3; a client that comes back is served: its numbers go on."""
+    async for message in connection:
+        if number_of(message) == 3:
+            await connection.close(1012)
+            return
+        await connection.send(message)
+
+
+def verdict(out: str) -> list[str]:
+    """Return what stands below the table."""
+    return out[out.rindex("┘") + 1 :].strip().splitlines()
+
+
+def test_newcomers_are_counted_and_shown(run: Run) -> None:
+    async def main() -> None:
+        async with serving(whoami) as server:
+            arguments = ("--clients", "2", "--duration", "1", "--newcomers", "20", "--newcomer-retries", "1")
+            status, out, err = await end(await begin("--url", server.url, *arguments))
+        assert (status, err) == (0, "")
+        assert verdict(out) == ["Every invariant held."]
+        row = next(line for line in out.splitlines() if "new clients by node" in line)
+        assert 15 <= int(row.split("gateway-7 ")[1].split()[0]) <= 25
+
+    run(main)
+
+
+def test_a_newcomer_that_is_not_served_is_status_1(run: Run) -> None:
+    async def main() -> None:
+        async with serving(echo) as server:  # what comes back is no answer of /whoami
+            arguments = ("--clients", "2", "--duration", "1", "--newcomers", "5")
+            status, out, err = await end(await begin("--url", server.url, *arguments))
+        assert (status, err) == (1, "")
+        first, second = verdict(out)
+        assert first.startswith("broken  ")
+        assert "new clients were not served: no answer of /whoami " in first
+        assert second == "broken  no new client was served"
+
+    run(main)
+
+
+@pytest.mark.parametrize(("codes", "expected"), [(None, 0), ("1012", 0), ("1006,1012", 0), ("1006", 1), ("none", 1)])
+def test_a_close_code_that_is_not_expected_is_status_1(run: Run, codes: str | None, expected: int) -> None:
+    async def main() -> None:
+        async with serving(close_third) as server:
+            arguments = ["--clients", "2", "--rate", "20", "--duration", "1"]
+            arguments += ["--expect", codes] if codes else []
+            status, out, err = await end(await begin("--url", server.url, *arguments))
+        assert (status, err) == (expected, "")
+        told = f"broken  2 clients were closed with 1012; expected: {codes}"
+        assert verdict(out) == ([told] if expected else ["Every invariant held."])
+
+    run(main)
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [("5", 0), ("0.01", 1)])
+def test_who_is_away_for_too_long_is_status_1(run: Run, seconds: str, expected: int) -> None:
+    async def main() -> None:
+        async with serving(close_third) as server:
+            server.delay = lambda index: 0.2 if index >= 2 else 0.0
+            arguments = ("--clients", "2", "--rate", "20", "--duration", "1.5", "--return-within", seconds, "--json")
+            status, out, err = await end(await begin("--url", server.url, *arguments))
+        assert (status, err) == (expected, "")
+        result = json.loads(out)
+        assert 0.2 <= result["report"]["slowest_return"] < 2
+        assert result["report"]["absent"] == 0
+        assert len(result["broken"]) == expected
+
+    run(main)
+
+
+def test_the_report_file_is_the_json_beside_the_table(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        file = tmp_path / "report.json"
+        async with serving(echo) as server:
+            arguments = ("--clients", "2", "--duration", "0.5", "--report", str(file))
+            status, out, err = await end(await begin("--url", server.url, *arguments))
+        assert (status, err) == (0, "")
+        assert verdict(out) == ["Every invariant held."]
+        assert file.stat().st_mode & 0o777 == 0o644
+        assert os.listdir(tmp_path) == ["report.json"]
+        written = json.loads(file.read_text())
+        assert (written["ok"], written["broken"], written["newcomers"]) == (True, [], None)
+        assert written["report"]["counts"]["received"] == written["report"]["counts"]["sent"]
+
+    run(main)
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ((), "Missing option '--url'"),
         (("--url", "http://127.0.0.1/"), "not a WebSocket URL"),
         (("--url", "ws://127.0.0.1/", "--size", "3"), "size: 16 to"),
         (("--url", "ws://127.0.0.1/", "--clients", "0"), "--clients"),
         (("--url", "ws://127.0.0.1/", "--clients", "99999999"), "file descriptors"),
         (("--url", "ws://127.0.0.1/", "--source", "here"), "here"),
         (("--url", "ws://127.0.0.1/", "--rate", "-1"), "rate: 0 or more"),
+        (("--url", "ws://127.0.0.1/", "--expect", "1012,x"), "close codes from 1000 to 4999"),
+        (("--url", "ws://127.0.0.1/", "--expect", "12"), "close codes from 1000 to 4999"),
+        (("--url", "ws://127.0.0.1/", "--return-within", "1", "--no-reconnect"), "give one"),
+        (("--url", "ws://127.0.0.1/", "--report", "/nowhere/report.json"), "/nowhere is not a directory"),
+        (("--url", "ws://127.0.0.1/", "--newcomers", "-1"), "--newcomers"),
     ],
 )
 def test_wrong_usage_is_status_2(run: Run, arguments: tuple[str, ...], text: str) -> None:

@@ -69,6 +69,47 @@ def test_after_a_disconnect_the_client_comes_back_with_its_key(run: Run) -> None
     run(main)
 
 
+def test_the_slowest_return_counts_from_the_first_attempt_and_ends_with_the_open_connection(run: Run) -> None:
+    async def main() -> None:
+        async with serving(abort_at_fifth) as server:
+            # Of those that come back the first is let in at once; the others first run into the time limit.
+            server.delay = lambda index: 1.0 if CLIENTS < index < 2 * CLIENTS else 0.0
+            load = Load(
+                LoadPlan(url=server.url, clients=CLIENTS, rate=200.0, ramp=1e4, prefix="t", connect_timeout=0.4)
+            )
+            await load.start()
+            assert await load.ready(5)
+            first = load.take_phase()
+            while not load.counts().connect_failures:
+                await asyncio.sleep(0.01)
+            during = load.take_phase()
+            assert await load.ready(5)
+            after = load.take_phase()
+            idle = load.take_phase()
+            whole = await load.stop()
+        assert (first.slowest_return, first.absent) == (0.0, 0)
+        assert during.slowest_return >= 0.4  # still trying
+        assert during.absent == CLIENTS - 1
+        assert after.slowest_return >= during.slowest_return
+        assert after.absent == 0
+        assert idle.slowest_return == 0.0  # nobody came back in it
+        assert whole.slowest_return == after.slowest_return < 3
+        assert whole.absent == 0
+
+    run(main)
+
+
+def test_who_stays_away_is_absent_at_the_end(run: Run) -> None:
+    async def main() -> None:
+        async with serving(abort_at_fifth) as server:
+            report = await drive(
+                server, lambda load: sum(load.counts().disconnects.values()) == CLIENTS, reconnect=False
+            )
+        assert (report.absent, report.slowest_return) == (CLIENTS, 0.0)
+
+    run(main)
+
+
 def test_what_was_overtaken_before_a_disconnect_is_lost(run: Run) -> None:
     async def main() -> None:
         async def drop_then_close(connection: ServerConnection) -> None:

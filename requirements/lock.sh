@@ -6,4 +6,5 @@ flags=(--quiet --generate-hashes --strip-extras --allow-unsafe --no-emit-index-u
        --no-annotate --no-header --extra build)
 pip-compile "${flags[@]}" --output-file requirements/runtime.txt pyproject.toml
 pip-compile "${flags[@]}" --extra embedded --output-file requirements/embedded.txt pyproject.toml
+pip-compile "${flags[@]}" --extra deploy --output-file requirements/deploy.txt pyproject.toml
 pip-compile "${flags[@]}" --extra embedded --extra dev --output-file requirements/dev.txt pyproject.toml

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that only tests and benchmarks use. Without root or apt it says what will be skipped.
 set -euo pipefail
-declare -A provides=([haproxy]=haproxy [chromium]=chromium [iptables]=iptables)
+declare -A provides=([haproxy]=haproxy [chromium]=chromium [iptables]=iptables [ip]=iproute2 [ssh]=openssh-client
+                     [systemd-nspawn]=systemd-container [mmdebstrap]=mmdebstrap)
 missing=()
 for command in "${!provides[@]}"; do
   PATH="$PATH:/usr/sbin:/sbin" command -v "$command" >/dev/null || missing+=("${provides[$command]}")

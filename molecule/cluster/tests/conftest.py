@@ -1,0 +1,23 @@
+"""The cluster that this scenario has deployed, whole before and after each test."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.hosts.deployed import Deployed
+
+PROXY, REDIS, DASHBOARD = "10.42.0.201", "10.42.0.221", "10.42.0.231"
+
+
+@pytest.fixture(scope="session")
+def deployed() -> Deployed:
+    """The cluster."""
+    return Deployed(PROXY, REDIS)
+
+
+@pytest.fixture(autouse=True)
+def whole(deployed: Deployed) -> Iterator[None]:
+    """Every node is UP before a test, and again after it."""
+    deployed.all_up()
+    yield
+    deployed.all_up(60)

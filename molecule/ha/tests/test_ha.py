@@ -1,0 +1,82 @@
+"""Losing the Redis master, a proxy, and a whole host, while 500 clients talk."""
+
+import time
+
+import pytest
+
+from flux_gateway.core.timeline import EventKind
+from tests.hosts.deployed import Deployed, until
+from tests.hosts.witness import Witness
+
+HOSTS = {"ha1": "10.42.0.241", "ha2": "10.42.0.242", "ha3": "10.42.0.243"}
+VIP = "10.42.0.250"
+
+
+def master(deployed: Deployed, asked: str = "ha3") -> str:
+    """Return the host whose Redis is the master, as a Sentinel says."""
+    said = deployed.host(asked).exec(
+        "sh", "-c",
+        f'REDISCLI_AUTH="$(cat /etc/flux/redis-password)" redis-cli --user flux -h {HOSTS[asked]} -p 26379 '
+        "SENTINEL get-master-addr-by-name flux",
+    )  # fmt: skip
+    return next(name for name, address in HOSTS.items() if address in said)
+
+
+def holder(deployed: Deployed) -> str:
+    """Return the host that has the virtual address now."""
+    held = [name for name in ("ha1", "ha2") if VIP in deployed.host(name).exec("ip", "-4", "address")]
+    return held[0] if len(held) == 1 else ""
+
+
+def test_flux_works_on_every_host(deployed: Deployed) -> None:
+    for name in HOSTS:
+        assert "gateway-3" in deployed.host(name).exec("flux", "status")
+        assert deployed.host(name).exec("flux", "redis", "HLEN", "gateway:nodes").strip() == "3"
+
+
+def test_the_redis_master_is_lost(deployed: Deployed) -> None:
+    before = master(deployed)
+    asked = next(name for name in HOSTS if name != before)
+    began = time.time()
+    with Witness(deployed.url, expect="none") as witness:
+        deployed.host(before).exec("systemctl", "kill", "-s", "KILL", "redis-server.service")
+        deployed.host(before).exec("systemctl", "stop", "redis-server.service")
+        try:
+            until(lambda: master(deployed, asked) != before, "the Sentinels have chosen another", 30)
+            until(lambda: _writes(deployed), "heartbeats go to the new master", 20)
+            deployed.all_up()
+        finally:
+            deployed.host(before).exec("systemctl", "start", "redis-server.service")
+        time.sleep(2)
+    assert witness.check()["report"]["counts"]["disconnects"] == {}
+    assert not [event for event in deployed.events_since(began) if event.kind is EventKind.DEAD]
+
+
+def _writes(deployed: Deployed) -> bool:
+    ages = deployed.snapshot().heartbeat_age
+    return len(ages) == 5 and max(ages.values()) < 6
+
+
+def test_a_second_converge_leaves_the_new_master_alone(deployed: Deployed) -> None:
+    before = master(deployed)
+    done = deployed.playbook("site.yml")
+    recap = done.stdout.rpartition("PLAY RECAP")[2]
+    assert recap.count("changed=0") == len(HOSTS), done.stdout[-6000:]
+    assert master(deployed) == before
+
+
+@pytest.mark.parametrize("how", ["proxy and fallback stopped", "host gone"])
+def test_the_virtual_address_moves(deployed: Deployed, how: str) -> None:
+    first = until(lambda: holder(deployed), "one host has the address", 20)
+    with Witness(deployed.url, expect="1006,1012", return_within=10, newcomer_retries=20) as witness:
+        if how == "host gone":
+            deployed.host(first).reboot()
+        else:
+            deployed.host(first).exec("systemctl", "stop", "flux-proxy.socket", "flux-proxy.service")
+        until(lambda: holder(deployed) not in ("", first), "the other host has the address", 20)
+        time.sleep(2)
+        if how != "host gone":
+            deployed.host(first).exec("systemctl", "start", "flux-proxy.socket", "flux-proxy.service")
+        deployed.all_up(60)
+        time.sleep(2)
+    witness.check()

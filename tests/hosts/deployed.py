@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from websockets.sync.client import connect
+
 from flux_gateway.core.membership import Snapshot
 from flux_gateway.core.timeline import Event
 from flux_gateway.registry.connect import RedisSettings, connect_blocking
@@ -98,3 +100,16 @@ class Deployed:
     def events_since(self, moment: float) -> list[Event]:
         """Return the events of the time line since a unix time, oldest first."""
         return [event for event in reversed(self.registry.timeline(500)) if event.at >= moment]
+
+    def check_affinity(self) -> None:
+        """Fail unless sessions with the same key meet on one node."""
+        for number in range(5):
+            reached = {self.served_by(f"meet-{number}") for _ in range(3)}
+            assert len(reached) == 1, reached
+
+    def served_by(self, key: str) -> str:
+        """Return the node that a new client with this key reaches."""
+        with connect(f"{self.url}/whoami?session={key}", compression=None, open_timeout=5) as client:
+            client.send("?")
+            node: str = json.loads(client.recv(timeout=5))["node"]
+        return node

@@ -17,7 +17,8 @@ def deployed() -> Deployed:
 
 @pytest.fixture(autouse=True)
 def whole(deployed: Deployed) -> Iterator[None]:
-    """Every node is UP before a test, and again after it."""
+    """Every node is UP before a test and again after it, and sessions with the same key meet on one node."""
     deployed.all_up()
     yield
     deployed.all_up(60)
+    deployed.check_affinity()

@@ -30,18 +30,6 @@ def test_text_and_binary_come_back_through_the_proxy(deployed: Deployed) -> None
             assert client.recv(timeout=5) == message
 
 
-def test_sessions_with_the_same_key_meet_on_one_node(deployed: Deployed) -> None:
-    for number in range(10):
-        assert len({served_by(deployed, f"key-{number}") for _ in range(3)}) == 1
-
-
-def served_by(deployed: Deployed, key: str) -> str:
-    with connect(f"{deployed.url}/whoami?session={key}", compression=None) as client:
-        client.send("?")
-        node: str = json.loads(client.recv(timeout=5))["node"]
-    return node
-
-
 def test_the_registry_holds_what_the_design_says(deployed: Deployed) -> None:
     nodes = json.loads(
         deployed.host("dash1").exec("flux", "--deployed", "/etc/flux/flux.toml", "status", "--json")

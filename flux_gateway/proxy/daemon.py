@@ -9,7 +9,7 @@ from typing import Any
 from flux_gateway import __version__
 from flux_gateway.core.balance import Bounds
 from flux_gateway.core.errors import CommandError
-from flux_gateway.core.lifecycle import NodeState, advance
+from flux_gateway.core.lifecycle import TAKES_SESSIONS, NodeState, advance
 from flux_gateway.core.liveness import LinkPolicy
 from flux_gateway.core.membership import ProxyRecord, Snapshot
 from flux_gateway.core.timeline import EventKind
@@ -37,6 +37,9 @@ log = logging.getLogger(__name__)
 _LAST_WORD = 1.0
 """Seconds the registry gets to hear of the end."""
 
+_PATIENCE = 2.0
+"""Seconds at most that clients wait in the listener until this proxy knows the nodes and has a link to each."""
+
 _CLIENTS = "clients"
 """`FileDescriptorName=` of the sockets that systemd opens for clients."""
 
@@ -62,7 +65,8 @@ class ProxyDaemon:
         )
         self.announcer = Announcer(settings.id, self.registry, redis.heartbeat_interval, self._record)
         token = admin.read_token(settings.token_file)
-        self.links = Links(settings, self.router, token, self.announcer.note)
+        self.links = Links(settings, self.router, token, self._tell)
+        self._news = asyncio.Event()
         self.membership = RegistryWatch(self.registry, settings.snapshot_interval, settings.id, self._take)
         application = admin.build(self, self.watch, ProxyMetrics(self.counters, self.router.nodes), token)
         self.server = admin.AdminServer(application, settings.admin_host, settings.admin_port)
@@ -82,11 +86,15 @@ class ProxyDaemon:
         ]
         try:
             await self._open()
+            await self._know_the_nodes()
+            self.listener.accept()
             self._enter(NodeState.UP, EventKind.JOINED)
             self.notifier.ready()
             await wait_for(signals.drain, *tasks)
             self._enter(NodeState.DRAINING, EventKind.DRAINING)
             self.notifier.stopping()
+            # Whoever sends clients here (keepalived, a load balancer) asks /readyz, and needs a moment to notice.
+            await within(signals.now, self.settings.drain_grace)
             # What systemd has opened it keeps: new clients wait in the backlog for the next process.
             self.listener.close()
             await wait_for(signals.now, asyncio.create_task(self._let_go(), name="drain"), *tasks)
@@ -125,6 +133,23 @@ class ProxyDaemon:
         except OSError as error:
             raise CommandError(taken(f"{settings.id} (admin)", settings.admin_host, settings.admin_port)) from error
 
+    async def _know_the_nodes(self) -> None:
+        """Wait for the first snapshot and the links: a proxy that restarts would turn away all who wait for it.
+
+        Not for long: without Redis, or with a node that is gone, it goes on as it is.
+        """
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                while not self._knows_the_nodes():
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            log.warning("not every node is linked, going on", extra=fields(links=self.links.states()))
+
+    def _knows_the_nodes(self) -> bool:
+        expected = [node for node in self.router.nodes.values() if node.record.state in TAKES_SESSIONS]
+        return self.router.known and all(node.usable for node in expected)
+
     def _enter(self, state: NodeState, kind: EventKind) -> None:
         self.state = advance(self.state, state)
         log.info("state", extra=fields(state=state, clients=self.counters.connections))
@@ -147,7 +172,12 @@ class ProxyDaemon:
 
     # Membership.
 
+    def _tell(self, kind: EventKind, detail: str, subject: str) -> None:
+        self.announcer.note(kind, detail, subject)
+        self._news.set()
+
     def _take(self, snapshot: Snapshot) -> None:
+        self._news.set()
         joined, left = self.router.update(snapshot)
         for node in joined:
             log.info("node known", extra=fields(node=node.id, host=node.record.host, port=node.record.port))
@@ -182,10 +212,10 @@ class ProxyDaemon:
 
     def ready(self) -> tuple[bool, str]:
         """Whether clients should be sent here, and why not."""
-        if self.state is not NodeState.UP:
-            return False, f"proxy is {self.state}"
         if not self.router.known:
             return False, "Redis has not been reached yet"
+        if self.state is not NodeState.UP:
+            return False, f"proxy is {self.state}"
         if not self.router.usable():
             return False, "no node takes sessions"
         return True, ""

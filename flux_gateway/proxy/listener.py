@@ -32,14 +32,19 @@ class Listener:
         self._doors: list[_Door] = []
 
     def open(self, host: str, port: int, backlog: int) -> None:
-        """Listen. Raises OSError when the address is taken."""
+        """Listen; `accept` begins to take clients. Raises OSError when the address is taken."""
         self._doors.append(_Door(self._board, tcp.listener(host, port, backlog, shared=True)))
 
     def adopt(self, sockets: Iterable[socket.socket]) -> None:
-        """Accept on sockets that listen already. Whoever opened them may keep them after `close`."""
+        """Take over sockets that listen already. Whoever opened them may keep them after `close`."""
         for sock in sockets:
             tcp.adopt(sock)
             self._doors.append(_Door(self._board, sock))
+
+    def accept(self) -> None:
+        """Begin to accept. Until then clients wait in the backlog, where nobody turns them away."""
+        for door in self._doors:
+            door.open()
 
     def close(self) -> None:
         """Stop listening."""
@@ -55,7 +60,9 @@ class _Door:
         self._board, self._socket = board, sock
         self._loop = asyncio.get_running_loop()
         self._pause: asyncio.TimerHandle | None = None
-        board.poller.register(sock.fileno(), IN, self._accept)
+
+    def open(self) -> None:
+        self._board.poller.register(self._socket.fileno(), IN, self._accept)
 
     def _accept(self, events: int) -> None:
         for _ in range(_AT_ONCE):

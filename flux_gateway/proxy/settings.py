@@ -28,6 +28,9 @@ class ProxySettings(msgspec.Struct, frozen=True, kw_only=True):
     answer_timeout: Annotated[float, Meta(gt=0, le=60, description="seconds for a node to answer a handshake")] = 5.0
     close_timeout: Annotated[float, Meta(gt=0, le=60, description="seconds for a client to leave after a close")] = 5.0
     drain_timeout: Annotated[float, Meta(ge=0, le=3600, description="seconds to close clients when it stops")] = 30.0
+    drain_grace: Annotated[
+        float, Meta(ge=0, le=600, description="seconds it still accepts when it stops and is not ready any more")
+    ] = 0.0
     load_factor: Annotated[float, Meta(ge=1, le=100, description="bounded load: times the mean a node may hold")] = 1.25
     load_floor: Annotated[int, Meta(ge=1, description="connections below which no node counts as overloaded")] = 32
     max_connections: Annotated[int, Meta(ge=0, description="clients at most; 0: what open files allow")] = 0

@@ -1,6 +1,5 @@
 """One test host, from its first boot to the end."""
 
-import contextlib
 import os
 import shutil
 import signal
@@ -59,13 +58,14 @@ class Machine(msgspec.Struct, frozen=True):
             f"--hostname={self.name}", "--resolv-conf=copy-host", "--console=read-only",
             "--capability=CAP_NET_ADMIN,CAP_NET_RAW",
         ]  # fmt: skip
+        # By setsid: it outlives this process, which need not wait for it.
+        starter = ["setsid", "--fork", "sh", "-c", 'echo $$ > "$0"; exec "$@"', str(self.folder / "pid"), *argv]
         with (self.folder / "console.log").open("ab") as console:
-            process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True,
+            subprocess.run(
+                starter, stdin=subprocess.DEVNULL, stdout=console, stderr=console, check=True,
                 env={**os.environ, "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"},
                 preexec_fn=lambda: cgroups.join(self.name),
             )  # fmt: skip
-        (self.folder / "pid").write_text(str(process.pid))
 
     def wait(self) -> None:
         """Wait until it has booted and answers ssh. Raises `CommandFailed` with its console if it does not."""
@@ -174,11 +174,9 @@ def _kill(pid: int) -> None:
 
 
 def _gone(pid: int | None) -> bool:
-    """Tell whether the process has ended; collects it if it is our own child."""
+    """Tell whether the process has ended."""
     if pid is None:
         return True
-    with contextlib.suppress(ChildProcessError):  # started by another run of this tool
-        os.waitpid(pid, os.WNOHANG)
     try:
         # A zombie that nobody collects has ended, too.
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"

@@ -211,6 +211,18 @@ def test_a_stopping_proxy_closes_its_clients_over_the_window(pair: Daemon) -> No
     assert sum(1 for moment in moments if moment < 1.5) in range(5, 16)
 
 
+def test_a_stopping_proxy_goes_on_serving_new_clients_for_its_grace(stack: Stack) -> None:
+    stack.redis()
+    stack.gateway()
+    proxy = stack.proxy(drain_timeout=0, drain_grace=1)
+    proxy.signal(signal.SIGTERM)
+    until(lambda: not proxy.ready(), "it says that it stops")
+    with connect(proxy.address) as late:
+        late.echo()
+        assert late.closed()[0] == 1012
+    assert proxy.wait(3) == 0
+
+
 def test_a_close_of_the_node_reaches_the_client_unchanged(pair: Daemon) -> None:
     with connect(pair.address) as client:
         client.send(frame(TEXT, b"\xff"))

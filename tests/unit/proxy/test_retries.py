@@ -117,6 +117,7 @@ async def world(bad: Behaviour | None, good: Behaviour | None = accept) -> Async
         node.record = msgspec.structs.replace(node.record, port=port)
     made.port = free_port()
     made.listener.open(HOST, made.port, 16)
+    made.listener.accept()
     try:
         yield made
     finally:

@@ -47,24 +47,11 @@ def up(wanted: Sequence[Wanted]) -> list[Machine]:
     If one does not come up, those started here are taken down again.
     """
     bases = {(one.suite, one.full): str(base.build(one.suite, full=one.full)) for one in wanted}
-    with _locked():
-        network.open_bridge()
-        there = machines()
-        taken = {machine.address for machine in there.values()}
-        started = []
-        for one in wanted:
-            if one.name in there and there[one.name].pid() is not None:
-                continue
-            if one.name in there:
-                there[one.name].stop()  # left behind by a run that was killed
-            address = one.address or next(
-                f"10.42.0.{octet}" for octet in range(_FIRST, _LAST) if f"10.42.0.{octet}" not in taken
-            )
-            taken.add(address)
-            machine = Machine(one.name, address, bases[one.suite, one.full])
-            started.append(machine)
-            machine.start()
+    started: list[Machine] = []
     try:
+        with _locked():
+            network.open_bridge()
+            _start(wanted, bases, started)
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(Machine.wait, started))
     except CommandFailed:
@@ -72,6 +59,23 @@ def up(wanted: Sequence[Wanted]) -> list[Machine]:
         raise
     now = machines()
     return [now[one.name] for one in wanted]
+
+
+def _start(wanted: Sequence[Wanted], bases: dict[tuple[str, bool], str], started: list[Machine]) -> None:
+    there = machines()
+    taken = {machine.address for machine in there.values()}
+    for one in wanted:
+        if one.name in there:
+            if there[one.name].pid() is not None:
+                continue
+            there[one.name].stop()  # left behind by a run that was killed
+        address = one.address or next(
+            f"10.42.0.{octet}" for octet in range(_FIRST, _LAST) if f"10.42.0.{octet}" not in taken
+        )
+        taken.add(address)
+        machine = Machine(one.name, address, bases[one.suite, one.full])
+        started.append(machine)
+        machine.start()
 
 
 def down(names: Sequence[str]) -> None:

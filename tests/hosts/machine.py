@@ -136,7 +136,7 @@ class Machine(msgspec.Struct, frozen=True):
                 if victim is not None:
                     _kill(victim)
             self._until(lambda: _gone(pid), time.monotonic() + 10, "has ended")
-        network.detach(self.name)
+        network.detach(self.name, self.address)
         while str(self.root) in Path("/proc/mounts").read_text():
             run("umount", "-l", str(self.root))
         cgroups.remove(self.name)

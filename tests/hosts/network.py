@@ -43,8 +43,7 @@ def namespace(name: str) -> Path:
 
 def attach(name: str, address: str) -> None:
     """Make a host's network namespace, with the address on the interface `host0`."""
-    space = f"flux-{name}"
-    outside = f"fx-{address.rsplit('.', 1)[1]}"  # interface names hold 15 characters
+    space, outside = f"flux-{name}", _outside(address)
     run("ip", "netns", "add", space)
     run("ip", "link", "add", outside, "type", "veth", "peer", "name", "host0", "netns", space)
     run("ip", "link", "set", outside, "master", BRIDGE, "up")
@@ -57,7 +56,15 @@ def attach(name: str, address: str) -> None:
         run("ip", "-n", space, *command)
 
 
-def detach(name: str) -> None:
-    """Remove a host's network namespace; its interfaces go with it."""
+def _outside(address: str) -> str:
+    """The interface on the bridge; names hold 15 characters."""
+    return f"fx-{address.rsplit('.', 1)[1]}"
+
+
+def detach(name: str, address: str) -> None:
+    """Remove a host's interfaces and its network namespace."""
+    # By name: the kernel takes down a namespace, and what is in it, in its own time.
+    if Path(f"/sys/class/net/{_outside(address)}").exists():
+        run("ip", "link", "delete", _outside(address))
     if namespace(name).exists():
         run("ip", "netns", "delete", f"flux-{name}")

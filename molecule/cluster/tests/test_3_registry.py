@@ -29,7 +29,7 @@ def test_redis_comes_back_empty(deployed: Deployed) -> None:
     redis = deployed.host("redis1")
     with Witness(deployed.url, expect="none") as witness:
         redis.exec("systemctl", "stop", "redis-server")
-        redis.exec("sh", "-c", "rm -rf /var/lib/redis/*")
+        redis.exec("rm", "-rf", "/var/lib/redis/appendonlydir", "/var/lib/redis/dump.rdb")
         redis.exec("systemctl", "start", "redis-server")
         until(lambda: len(deployed.states()) == 3, "the nodes have registered again", 20)
         deployed.all_up()

@@ -1,6 +1,7 @@
 """A node at its processor limit is busy, not dead."""
 
 import json
+import os
 import time
 import urllib.request
 
@@ -13,8 +14,11 @@ QUOTA = 0.3
 
 
 def cpu_seconds(deployed: Deployed) -> float:
-    nanoseconds = deployed.host("gw1").exec("systemctl", "show", "--property", "CPUUsageNSec", "--value", UNIT)
-    return int(nanoseconds) / 1e9
+    """Return the processor time the node has used. Not from its cgroup: with v1 nobody counts there."""
+    machine = deployed.host("gw1")
+    pid = machine.exec("systemctl", "show", "--property", "MainPID", "--value", UNIT).strip()
+    fields = machine.exec("cat", f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_a_flooded_node_keeps_to_its_quota_and_is_not_declared_dead(deployed: Deployed) -> None:

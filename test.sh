@@ -24,7 +24,7 @@ if [ "$vagrant" = yes ]; then exec tests/vagrant/lab.sh "$@"; fi
 step "lint"
 ruff check .
 # An inventory that needs no VM.
-ANSIBLE_INVENTORY=inventory/hosts.example.yml ansible-lint --quiet
+ANSIBLE_INVENTORY=inventory/hosts.example.yml ansible-lint -q
 step "types"
 mypy
 step "tests"

@@ -75,7 +75,7 @@ def test_limits_reach_the_process(host: Host) -> None:
     assert values["TasksMax"] == "64"
     assert values["CPUQuotaPerSecUSec"] == "1.500000s"
     assert values["WatchdogUSec"] == "10s"
-    assert values["TimeoutStopUSec"] == "40s"  # with a VIP: 30 s of drain and 10 s
+    assert values["TimeoutStopUSec"] == "44s"  # with a VIP: 4 s of grace, 30 s of drain and 10 s
     assert values["MemoryMax"].isdigit()
 
 

@@ -65,6 +65,10 @@ _HOPELESS = 2.0
     help="Exit status 1 if a disconnected client needs longer, from its first attempt, to be connected again, or is "
     "not connected at the end; the end waits so long for those on their way.",
 )  # fmt: skip
+@click.option(
+    "--lost-at-most", "lost", metavar="N", default=0, show_default=True, type=click.IntRange(min=0),
+    help="Messages that may be lost on open connections: those in flight in a process that is killed are.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
 @click.option(
     "--report", "report", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), callback=report_file,
@@ -73,7 +77,7 @@ _HOPELESS = 2.0
 @click.pass_context
 def command(
     ctx: click.Context, /, url: str | None, sources: tuple[str, ...], no_reconnect: bool, newcomer_rate: float,
-    newcomer_retries: int, codes: frozenset[int] | None, return_within: float | None, as_json: bool,
+    newcomer_retries: int, codes: frozenset[int] | None, return_within: float | None, lost: int, as_json: bool,
     report: Path | None, **values: Any,
 ) -> None:  # fmt: skip
     """Clients that send numbered messages and count what they see.
@@ -98,7 +102,7 @@ def command(
         raise click.UsageError(str(error)) from error
     _raise_file_limit(plan.clients, most_open(newcomer_rate, newcomer_retries))
     newcomers = Newcomers(plan.url, newcomer_rate, newcomer_retries) if newcomer_rate else None
-    demands = Demands(codes=codes, return_within=return_within)
+    demands = Demands(codes=codes, return_within=return_within, lost=lost)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         outcome = runner.run(_drive(plan, newcomers, demands, not as_json and sys.stderr.isatty()))
     if report:

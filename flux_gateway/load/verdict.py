@@ -14,14 +14,17 @@ class Demands(msgspec.Struct, frozen=True, kw_only=True):
 
     codes: frozenset[int] | None = None
     """Close codes that are explained; a disconnect by any other one breaks the run. None: no code does."""
+    closed: int | None = None
+    """How many disconnects those codes explain. None: any number."""
     return_within: float | None = None
     """Seconds after which a client that was disconnected must be connected again, and everyone be so at the end."""
+    lost: int = 0
+    """Messages that may be lost on open connections: those in flight in a process that was killed are."""
 
 
 NOTHING = Demands()
 
 _MESSAGES = (
-    ("lost", "never came back, though their connection stayed open"),
     ("doubled", "came back twice"),
     ("reordered", "came back out of order"),
     ("corrupt", "came back changed, or had never been sent"),
@@ -31,7 +34,11 @@ _MESSAGES = (
 def broken(report: Report, newcomers: NewcomerCounts | None = None, demands: Demands = NOTHING) -> list[str]:
     """Return what broke, a line each; empty when every invariant held."""
     counts = report.counts
-    found = [f"{getattr(counts, name):,} messages {text}" for name, text in _MESSAGES if getattr(counts, name)]
+    found = []
+    if counts.lost > demands.lost:
+        allowed = f"; allowed were {demands.lost:,}" if demands.lost else ""
+        found.append(f"{counts.lost:,} messages never came back, though their connection stayed open{allowed}")
+    found += [f"{getattr(counts, name):,} messages {text}" for name, text in _MESSAGES if getattr(counts, name)]
     if not counts.received:
         found.append("no message came back")
     if demands.codes is not None:
@@ -41,6 +48,9 @@ def broken(report: Report, newcomers: NewcomerCounts | None = None, demands: Dem
             f"{number:,} clients were closed with {code}{_MEANING.get(code, '')}; expected: {expected}"
             for code, number in sorted(unexplained.items())
         ]
+        explained = sum(counts.disconnects.values()) - sum(unexplained.values())
+        if demands.closed is not None and explained > demands.closed:
+            found.append(f"{explained:,} clients were closed with {expected}; allowed were {demands.closed:,}")
     if demands.return_within is not None:
         if report.slowest_return > demands.return_within:
             found.append(
@@ -52,6 +62,8 @@ def broken(report: Report, newcomers: NewcomerCounts | None = None, demands: Dem
     if newcomers is not None:
         if newcomers.failed:
             found.append(f"{newcomers.failed:,} new clients were not served: {listed(newcomers.causes)}")
+        if newcomers.repeated > demands.lost:
+            found.append(f"{newcomers.repeated:,} new clients had to ask twice: their question was lost")
         if not newcomers.served:
             found.append("no new client was served")
     return found

@@ -19,7 +19,7 @@ class Witness:
 
     def __init__(
         self, url: str, *, expect: str, clients: int = 500, return_within: float | None = 2.0,
-        newcomer_retries: int = 0, flood: int = 0,
+        newcomer_retries: int = 0, flood: int = 0, lost: int = 0,
     ) -> None:  # fmt: skip
         self._folder = tempfile.TemporaryDirectory(prefix="flux-witness-")
         self._file = Path(self._folder.name) / "report.json"
@@ -27,7 +27,9 @@ class Witness:
         self._argv = [
             sys.executable, "-m", "flux_gateway", "load", "--url", f"{url}/echo", "--clients", str(clients),
             "--duration", "600", "--expect", expect, "--report", str(self._file),
+            "--lost-at-most", str(lost),
         ]  # fmt: skip
+        self._lost = lost
         # A flood: every client keeps so many messages in flight, and there are no newcomers.
         self._argv += ["--rate", "0", "--window", str(flood)] if flood else [
             "--rate", "4", "--newcomers", "20", "--newcomer-retries", str(newcomer_retries),
@@ -65,16 +67,17 @@ class Witness:
         """Fail unless every invariant held; return the report."""
         assert self.result, self.said
         assert self.result["ok"], self.said
-        return judged(self.result, self._clients)
+        return judged(self.result, self._clients, self._lost)
 
 
-def judged(result: dict[str, Any], clients: int) -> dict[str, Any]:
+def judged(result: dict[str, Any], clients: int, lost: int = 0) -> dict[str, Any]:
     """Fail unless a report of `flux load` tells of clients that really talked; return it."""
     assert result["ok"], result["broken"]
     counts = result["report"]["counts"]
     assert counts["connects"] >= clients
     assert counts["received"] > clients
-    assert (counts["lost"], counts["doubled"], counts["reordered"], counts["corrupt"]) == (0, 0, 0, 0)
+    assert counts["lost"] <= lost
+    assert (counts["doubled"], counts["reordered"], counts["corrupt"]) == (0, 0, 0)
     assert result["newcomers"]["failed"] == 0
     assert result["newcomers"]["served"] > 20
     return result

@@ -6,14 +6,15 @@ import pytest
 
 from tests.hosts.deployed import Deployed
 
-HOSTS = {"ha1": "10.42.0.241", "ha2": "10.42.0.242", "ha3": "10.42.0.243"}
 VIP = "10.42.0.250"
+"""`flux_vip` of the scenario's host_vars."""
 
 
 @pytest.fixture(scope="session")
 def deployed() -> Deployed:
     """The cluster, reached by its virtual address."""
-    return Deployed(VIP, HOSTS["ha1"], tuple(f"{address}:26379" for address in HOSTS.values()))
+    hosts = [Deployed.host(name).address for name in ("ha1", "ha2", "ha3")]
+    return Deployed(VIP, hosts[0], tuple(f"{address}:26379" for address in hosts))
 
 
 @pytest.fixture(autouse=True)

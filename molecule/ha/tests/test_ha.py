@@ -8,23 +8,23 @@ from flux_gateway.core.timeline import EventKind
 from tests.hosts.deployed import Deployed, until
 from tests.hosts.witness import Witness
 
-HOSTS = {"ha1": "10.42.0.241", "ha2": "10.42.0.242", "ha3": "10.42.0.243"}
-VIP = "10.42.0.250"
+HOSTS = ("ha1", "ha2", "ha3")
 
 
 def master(deployed: Deployed, asked: str = "ha3") -> str:
     """Return the host whose Redis is the master, as a Sentinel says."""
-    said = deployed.host(asked).exec(
+    machine = deployed.host(asked)
+    said = machine.exec(
         "sh", "-c",
-        f'REDISCLI_AUTH="$(cat /etc/flux/redis-password)" redis-cli --user flux -h {HOSTS[asked]} -p 26379 '
+        f'REDISCLI_AUTH="$(cat /etc/flux/redis-password)" redis-cli --user flux -h {machine.address} -p 26379 '
         "SENTINEL get-master-addr-by-name flux",
     )  # fmt: skip
-    return next(name for name, address in HOSTS.items() if address in said)
+    return next(name for name in HOSTS if deployed.host(name).address in said)
 
 
 def holder(deployed: Deployed) -> str:
     """Return the host that has the virtual address now."""
-    held = [name for name in ("ha1", "ha2") if VIP in deployed.host(name).exec("ip", "-4", "address")]
+    held = [name for name in ("ha1", "ha2") if deployed.address in deployed.host(name).exec("ip", "-4", "address")]
     return held[0] if len(held) == 1 else ""
 
 
@@ -68,7 +68,10 @@ def test_a_second_converge_leaves_the_new_master_alone(deployed: Deployed) -> No
 @pytest.mark.parametrize("how", ["proxy and fallback stopped", "host gone"])
 def test_the_virtual_address_moves(deployed: Deployed, how: str) -> None:
     first = until(lambda: holder(deployed), "one host has the address", 20)
-    with Witness(deployed.url, expect="1006,1012", return_within=10, newcomer_retries=20) as witness:
+    # A host that is gone resets nobody: what its clients say until TCP tries again, at ever longer intervals, and meets
+    # the new holder, is lost. Seen: one client of 500, silent for 21 s.
+    lost = 300 if how == "host gone" else 0
+    with Witness(deployed.url, expect="1006,1012", return_within=10, newcomer_retries=20, lost=lost) as witness:
         if how == "host gone":
             deployed.host(first).reboot()
         else:

@@ -23,7 +23,7 @@ def command(ctx: click.Context, arguments: tuple[str, ...]) -> None:
     \b
     Example:
       flux redis HGETALL gateway:nodes
-      flux redis MONITOR
+      flux redis SUBSCRIBE gateway:events
     """
     redis = cluster_of(ctx).redis
     host, port = address(redis)

@@ -1,7 +1,10 @@
-"""What tests on hosts ask of systemd, through testinfra. `host` is testinfra's."""
+"""What tests on hosts ask of systemd. `host` is testinfra's, or a `Machine`."""
 
 import re
 from typing import Any
+
+SSH = {("0.0.0.0", 22), ("[::]", 22)}
+"""What listens on every host, as `listening` returns it."""
 
 
 def address_of(host: Any) -> str:

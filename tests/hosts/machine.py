@@ -1,6 +1,7 @@
 """One test host, from its first boot to the end."""
 
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -156,6 +157,11 @@ class Machine(msgspec.Struct, frozen=True):
         if leader is None:
             raise CommandFailed(f"{self.name} does not run")
         return run("nsenter", "-t", str(leader), "-a", *argv, check=check, timeout=timeout)
+
+    def check_output(self, command: str, *arguments: str) -> str:
+        """Run a command line on the host as testinfra's host does, `%s` stands for an argument: for `checks`."""
+        line = command % tuple(map(shlex.quote, arguments)) if arguments else command
+        return self.exec("sh", "-c", line).rstrip("\r\n")
 
     def ssh(self, command: str, timeout: float = 60.0) -> str:
         """Run a command line on the host by ssh, as Ansible would."""

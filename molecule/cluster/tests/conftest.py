@@ -6,13 +6,11 @@ import pytest
 
 from tests.hosts.deployed import Deployed
 
-PROXY, REDIS, DASHBOARD = "10.42.0.201", "10.42.0.221", "10.42.0.231"
-
 
 @pytest.fixture(scope="session")
 def deployed() -> Deployed:
     """The cluster."""
-    return Deployed(PROXY, REDIS)
+    return Deployed(Deployed.host("lb1").address, Deployed.host("redis1").address)
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ import time
 
 from flux_gateway.core.timeline import EventKind
 from tests.hosts.deployed import Deployed, until
+from tests.hosts.network import NETWORK
 from tests.hosts.witness import Witness
 
 
@@ -13,12 +14,12 @@ def test_redis_is_cut_off_from_everybody(deployed: Deployed) -> None:
     with Witness(deployed.url, expect="none") as witness:
         began = time.time()
         for chain, match in rules:
-            redis.exec("iptables", "-I", chain, match, "10.42.0.0/24", "-p", "tcp", "-j", "DROP")
+            redis.exec("iptables", "-I", chain, match, NETWORK, "-p", "tcp", "-j", "DROP")
         try:
             time.sleep(12)
         finally:
             for chain, match in rules:
-                redis.exec("iptables", "-D", chain, match, "10.42.0.0/24", "-p", "tcp", "-j", "DROP")
+                redis.exec("iptables", "-D", chain, match, NETWORK, "-p", "tcp", "-j", "DROP")
         deployed.all_up()
         time.sleep(1)
     assert witness.check()["report"]["counts"]["disconnects"] == {}

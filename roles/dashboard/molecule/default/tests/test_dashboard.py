@@ -7,6 +7,8 @@ import urllib.request
 import pytest
 from testinfra.host import Host
 
+from tests.hosts.checks import SSH, listening, security_exposure
+
 
 @pytest.fixture(scope="module")
 def address(host: Host) -> str:
@@ -30,13 +32,11 @@ def test_the_unit_runs_and_starts_at_boot(host: Host) -> None:
 
 
 def test_what_it_may_do_is_narrow(host: Host) -> None:
-    overall = host.check_output("systemd-analyze security --no-pager flux-dashboard.service | tail -1")
-    assert float(overall.split(":")[1].split()[0]) <= 2.0, overall
+    assert security_exposure(host, "flux-dashboard.service") <= 2.0
 
 
 def test_nothing_else_listens(host: Host, address: str) -> None:
-    lines = host.check_output("ss --listening --tcp --numeric --no-header").splitlines()
-    assert {line.split()[3] for line in lines} == {"0.0.0.0:22", "[::]:22", f"{address}:9090"}
+    assert listening(host) == SSH | {(address, 9090)}
 
 
 def test_settings_are_for_the_daemon_only(host: Host) -> None:

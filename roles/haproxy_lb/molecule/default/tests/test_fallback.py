@@ -4,12 +4,15 @@ import contextlib
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from testinfra.host import Host
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
+
+from tests.hosts.checks import SSH, listening, security_exposure
+from tests.hosts.deployed import until
 
 DROP_IN = "/etc/systemd/system/flux-proxy.service.d/broken.conf"
 SETTINGS = "/etc/flux/proxy.toml"
@@ -22,16 +25,6 @@ KEYS = [f"key-{number}" for number in range(12)]
 def address(host: Host) -> str:
     """The address on which clients reach this host."""
     return str(host.ansible.get_variables()["ansible_host"])
-
-
-def within(seconds: float, condition: Callable[[], bool]) -> bool:
-    """Wait for what another program does; False when it has not happened in time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.1)
-    return True
 
 
 def client(address: str, target: str = "/echo", headers: dict[str, str] | None = None) -> ClientConnection:
@@ -81,13 +74,13 @@ def mend_program(host: Host) -> None:
 def fallback(host: Host) -> Iterator[None]:
     """HAProxy serves, and goes on to do so: attempts to bring the proxy back are off."""
     break_program(host)
-    assert within(FALLBACK_SECONDS, lambda: serves(host, "flux-haproxy.service"))
+    until(lambda: serves(host, "flux-haproxy.service"), "HAProxy has taken over", FALLBACK_SECONDS)
     host.check_output("systemctl stop flux-proxy-return.timer flux-proxy-return.service")
-    assert within(5, lambda: only_haproxy(host))
+    until(lambda: only_haproxy(host), "only HAProxy serves", 5)
     yield
     mend_program(host)
     host.check_output("systemctl reset-failed; systemctl start flux-proxy.service")
-    assert within(40, lambda: not serves(host, "flux-haproxy.service"))
+    until(lambda: not serves(host, "flux-haproxy.service"), "HAProxy has left", 40)
 
 
 def test_it_waits_its_turn(host: Host) -> None:
@@ -104,8 +97,7 @@ def test_it_waits_its_turn(host: Host) -> None:
 
 
 def test_what_it_may_do_is_narrow(host: Host) -> None:
-    overall = host.check_output("systemd-analyze security --no-pager flux-haproxy.service | tail -1")
-    assert float(overall.split(":")[1].split()[0]) <= 3.0, overall
+    assert security_exposure(host, "flux-haproxy.service") <= 3.0
 
 
 @pytest.mark.usefixtures("fallback")
@@ -113,9 +105,8 @@ class TestInPlaceOfTheProxy:
     """While the proxy is broken."""
 
     def test_nothing_else_listens(self, host: Host, address: str) -> None:
-        lines = host.check_output("ss --listening --tcp --numeric --no-header").splitlines()
-        listening = {line.split()[3] for line in lines if not line.split()[3].startswith("127.")}
-        assert listening == {"0.0.0.0:22", "[::]:22", f"{address}:8080"}
+        wide = {(where, port) for where, port in listening(host) if not where.startswith("127.")}
+        assert wide == SSH | {(address, 8080)}
         assert host.check_output("stat -c '%U %a' /run/flux-haproxy/admin.sock") == "root 600"
 
     def test_a_key_leads_to_one_node(self, address: str) -> None:
@@ -152,7 +143,10 @@ class TestInPlaceOfTheProxy:
             assert {first_message(address, f"/echo?session={key}")["node"] for key in KEYS} == {"b"}
         finally:
             host.check_output("systemctl start stand-in@a.service")
-        assert within(5, lambda: {first_message(address, f"/echo?session={key}")["node"] for key in KEYS} == {"a", "b"})
+        until(
+            lambda: {first_message(address, f"/echo?session={key}")["node"] for key in KEYS} == {"a", "b"},
+            "both nodes get clients again", 5,
+        )  # fmt: skip
 
     def test_a_draining_node_keeps_its_clients_and_gets_no_new_ones(self, host: Host, address: str) -> None:
         key = next(key for key in KEYS if first_message(address, f"/echo?session={key}")["node"] == "a")
@@ -160,12 +154,12 @@ class TestInPlaceOfTheProxy:
             stays.recv(5)
             host.check_output("touch /run/stand-in-a.draining")
             try:
-                assert within(5, lambda: first_message(address, f"/echo?session={key}")["node"] == "b")
+                until(lambda: first_message(address, f"/echo?session={key}")["node"] == "b", "b gets the new ones", 5)
                 stays.send("tick")
                 assert stays.recv(5) == "tick"
             finally:
                 host.check_output("rm /run/stand-in-a.draining")
-        assert within(5, lambda: first_message(address, f"/echo?session={key}")["node"] == "a")
+        until(lambda: first_message(address, f"/echo?session={key}")["node"] == "a", "a gets it again", 5)
 
     def test_clients_of_a_node_that_hangs_are_let_go(self, host: Host, address: str) -> None:
         key = next(key for key in KEYS if first_message(address, f"/echo?session={key}")["node"] == "a")
@@ -180,7 +174,7 @@ class TestInPlaceOfTheProxy:
                 assert first_message(address, f"/echo?session={key}")["node"] == "b"
             finally:
                 host.check_output("systemctl kill --signal=CONT stand-in@a.service")
-        assert within(5, lambda: first_message(address, f"/echo?session={key}")["node"] == "a")
+        until(lambda: first_message(address, f"/echo?session={key}")["node"] == "a", "a gets it again", 5)
 
     def test_a_reload_ends_nothing(self, host: Host, address: str) -> None:
         with client(address) as stays:
@@ -213,9 +207,9 @@ class Caller:
 
 def test_the_proxy_comes_back_by_itself(host: Host, address: str) -> None:
     break_program(host)
-    assert within(FALLBACK_SECONDS, lambda: serves(host, "flux-haproxy.service"))
+    until(lambda: serves(host, "flux-haproxy.service"), "HAProxy has taken over", FALLBACK_SECONDS)
     # At least one attempt fails, and HAProxy goes on.
-    assert within(RETURN_SECONDS, lambda: attempt(host) == "exit-code")
+    until(lambda: attempt(host) == "exit-code", "an attempt has failed", RETURN_SECONDS)
     assert first_message(address)["node"] in "ab"
     mend_program(host)
     caller, end = Caller(address), time.monotonic() + RETURN_SECONDS
@@ -233,8 +227,8 @@ def test_wrong_settings_are_not_tried_and_an_administrator_ends_it(host: Host, a
     host.check_output(f"cp -p {SETTINGS} /run/proxy.toml.right && sed -i '0,/^port/ s/^port = .*/port = 0/' {SETTINGS}")
     try:
         host.run("systemctl restart flux-proxy.service")
-        assert within(FALLBACK_SECONDS, lambda: serves(host, "flux-haproxy.service"))
-        assert within(RETURN_SECONDS, lambda: attempt(host) == "exec-condition")
+        until(lambda: serves(host, "flux-haproxy.service"), "HAProxy has taken over", FALLBACK_SECONDS)
+        until(lambda: attempt(host) == "exec-condition", "the settings were refused", RETURN_SECONDS)
         assert only_haproxy(host)
         assert first_message(address)["node"] in "ab"
         host.check_output("systemctl stop flux-proxy-return.timer")
@@ -245,4 +239,6 @@ def test_wrong_settings_are_not_tried_and_an_administrator_ends_it(host: Host, a
     if not serves(host, "flux-proxy.service"):
         host.check_output("systemctl reset-failed flux-proxy.service")
         host.check_output("systemctl start flux-proxy.service")
-    assert within(40, lambda: serves(host, "flux-proxy.socket") and not serves(host, "flux-haproxy.service"))
+    until(
+        lambda: serves(host, "flux-proxy.socket") and not serves(host, "flux-haproxy.service"), "the proxy is back", 40
+    )

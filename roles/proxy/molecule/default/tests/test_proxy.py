@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from testinfra.host import Host
 
+from tests.hosts.checks import SSH, listening, security_exposure
+from tests.hosts.deployed import until
+
 VIP = "10.42.0.210"
 MOVE_SECONDS = 15
 HANDSHAKE = (
@@ -33,16 +36,6 @@ def ask(address: str, port: int, request: bytes) -> tuple[int, str]:
     return int(head.split()[1]), body.decode()
 
 
-def within(seconds: float, condition: Callable[[], bool]) -> bool:
-    """Wait for what another program does; False when it has not happened in time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.2)
-    return True
-
-
 def test_the_units_run_and_start_at_boot(host: Host) -> None:
     for unit in ("flux-proxy.socket", "flux-proxy.service", "keepalived.service"):
         assert host.service(unit).is_running, unit
@@ -51,14 +44,11 @@ def test_the_units_run_and_start_at_boot(host: Host) -> None:
 
 
 def test_what_it_may_do_is_narrow(host: Host) -> None:
-    overall = host.check_output("systemd-analyze security --no-pager flux-proxy.service | tail -1")
-    assert float(overall.split(":")[1].split()[0]) <= 2.0, overall
+    assert security_exposure(host, "flux-proxy.service") <= 2.0
 
 
 def test_nothing_else_listens(host: Host, address: str) -> None:
-    lines = host.check_output("ss --listening --tcp --numeric --no-header").splitlines()
-    listening = {line.split()[3] for line in lines}
-    assert listening == {"0.0.0.0:22", "[::]:22", f"{address}:8080", f"{VIP}:8080", f"{address}:8081"}
+    assert listening(host) == SSH | {(address, 8080), (VIP, 8080), (address, 8081)}
 
 
 def test_settings_are_for_the_daemon_only(host: Host) -> None:
@@ -130,7 +120,7 @@ def has_address(host: Host) -> bool:
 
 
 def test_only_a_host_that_serves_holds_the_address(host: Host, stand_in: Callable[[], None]) -> None:
-    assert within(MOVE_SECONDS, lambda: has_address(host))
+    until(lambda: has_address(host), "it takes the address", MOVE_SECONDS)
     assert ask(VIP, 8080, HANDSHAKE)[0] == 503, "it is the proxy that answers there"
     stand_in()
-    assert within(MOVE_SECONDS, lambda: not has_address(host))
+    until(lambda: not has_address(host), "it gives the address up", MOVE_SECONDS)

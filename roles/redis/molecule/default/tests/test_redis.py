@@ -17,6 +17,7 @@ from flux_gateway.core.timeline import Event, EventKind
 from flux_gateway.registry.connect import RedisSettings, connect, connect_blocking
 from flux_gateway.registry.reader import RegistryReader
 from flux_gateway.registry.registry import Registry
+from tests.hosts.checks import SSH, listening, security_exposure
 
 SECRETS = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "secrets"
 NODE = NodeRecord(id="gateway-1", host="10.42.0.11", port=7000, admin_port=7100, state=NodeState.UP, started_at=1.25)
@@ -68,8 +69,7 @@ def test_debians_unit_runs_it(host: Host) -> None:
 
 
 def test_listens_on_two_addresses_only(host: Host, address: str) -> None:
-    listening = {line.split()[3] for line in host.check_output("ss -ltnpH").splitlines() if "redis" in line}
-    assert listening == {f"{address}:6379", "127.0.0.1:6379"}
+    assert listening(host) - SSH == {(address, 6379), ("127.0.0.1", 6379)}
 
 
 def test_nobody_enters_without_a_user(address: str) -> None:
@@ -207,8 +207,7 @@ def _wait_for_disk(admin: Any) -> bool:
 
 
 def test_debians_unit_is_hardened_further(host: Host) -> None:
-    said = host.check_output("systemd-analyze security redis-server.service --no-pager")
-    assert float(said.splitlines()[-1].split(":")[1].split()[0]) <= 2.0
+    assert security_exposure(host, "redis-server.service") <= 2.0
     # Of its own files it may write the data, not the settings and users.
     pid = host.check_output("systemctl show -p MainPID --value redis-server")
     for path, options in (("/etc/redis", "ro,"), ("/var/lib/redis", "rw,")):

@@ -9,6 +9,8 @@ import redis
 from redis.exceptions import AuthenticationError, NoPermissionError, ReadOnlyError
 from testinfra.host import Host
 
+from tests.hosts.checks import SSH, listening, security_exposure
+
 SECRETS = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "secrets"
 
 
@@ -34,8 +36,7 @@ def test_both_run_and_listen_on_two_addresses_only(host: Host, address: str) -> 
     for name in ("redis-server", "redis-sentinel"):
         assert host.service(name).is_enabled
         assert host.service(name).is_running
-    listening = {line.split()[3] for line in host.check_output("ss -ltnpH").splitlines() if "redis" in line}
-    assert listening == {f"{place}:{port}" for place in (address, "127.0.0.1") for port in (6379, 26379)}
+    assert listening(host) - SSH == {(place, port) for place in (address, "127.0.0.1") for port in (6379, 26379)}
 
 
 def test_the_sentinel_names_the_master_and_knows_everybody(sentinel: Any) -> None:
@@ -89,6 +90,5 @@ def test_replicas_take_no_writes(sentinel: Any, address: str) -> None:
 
 
 def test_the_sentinels_unit_is_hardened(host: Host) -> None:
-    said = host.check_output("systemd-analyze security redis-sentinel.service --no-pager")
-    assert float(said.splitlines()[-1].split(":")[1].split()[0]) <= 2.0
+    assert security_exposure(host, "redis-sentinel.service") <= 2.0
     assert host.file("/etc/redis/flux-sentinel-users.acl").mode == 0o640

@@ -5,6 +5,9 @@
     ├── RegistryUnavailable    Redis did not answer
     ├── HttpError              the client's request head cannot be served; carries the status to answer
     ├── ProxyHeaderError       a PROXY protocol v2 header is malformed
+    ├── Unmovable              a session cannot be frozen now; the text says why
+    ├── ThawError              a frozen session cannot be thawed on this node
+    ├── TicketError            a ticket does not entitle to attach a session
     └── CommandError           a `flux` command cannot be carried out; the text says what to do
 """
 
@@ -38,6 +41,18 @@ class HttpError(FluxError):
 
 class ProxyHeaderError(FluxError):
     """Bytes that claim to be a PROXY protocol v2 header are not one."""
+
+
+class Unmovable(FluxError):
+    """A session cannot be frozen now. It goes on where it is."""
+
+
+class ThawError(FluxError):
+    """A frozen session cannot be thawed here; the text says why, and what to do."""
+
+
+class TicketError(FluxError):
+    """A ticket is not genuine, not for this session, or too old."""
 
 
 class CommandError(FluxError):

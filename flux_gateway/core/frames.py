@@ -30,11 +30,11 @@ class FrameTracker:
     `rest` is 0 exactly at a frame boundary, -1 inside a frame header, else the payload bytes still to come.
     """
 
-    __slots__ = ("_header", "closed", "fragmented", "rest")
+    __slots__ = ("closed", "fragmented", "header", "rest")
 
     def __init__(self) -> None:
         self.rest = 0
-        self._header = b""
+        self.header = b""
         self.fragmented = False
         """A message has begun whose last fragment has not been seen."""
         self.closed = False
@@ -59,12 +59,12 @@ class FrameTracker:
 
     def _finish_header(self, data: Buffer, at: int, size: int) -> int:
         """Complete the header kept from the last piece and return where its frame ends, as an index into `data`."""
-        kept = len(self._header)
-        header = self._header + bytes(data[at : min(size, at + 14)])
-        self._header = b""
+        kept = len(self.header)
+        header = self.header + bytes(data[at : min(size, at + 14)])
+        self.header = b""
         end = self._walk_header(header, 0, len(header))
         # An incomplete header again: all of this piece is in it.
-        return size if self._header else at - kept + end
+        return size if self.header else at - kept + end
 
     def _walk_header(self, data: Buffer, at: int, size: int) -> int:
         """Take the header at `at`; return the index where its frame ends, or `size` when the header is incomplete."""
@@ -79,7 +79,7 @@ class FrameTracker:
                 self._note(data[at])
                 masked = 4 if data[at + 1] & _MASK else 0
                 return at + head + masked + int.from_bytes(data[at + 2 : at + head], "big")
-        self._header = bytes(data[at:size])
+        self.header = bytes(data[at:size])
         self.rest = -1
         return size
 

@@ -113,3 +113,12 @@ def response_status(head: bytes | bytearray) -> int:
     """Return the status code of a response head, or 0 if the bytes are not one."""
     match = re.match(rb"HTTP/1\.[01] (\d{3})[ \r]", head)
     return int(match[1]) if match else 0
+
+
+def response_header(head: bytes | bytearray, name: bytes) -> str:
+    """Return the first value of a header (name in lower case) of a whole response head, or an empty string."""
+    for line in bytes(head).split(b"\r\n")[1:]:
+        key, _, value = line.partition(b":")
+        if key.lower() == name:
+            return value.strip(b" \t").decode("latin-1")
+    return ""

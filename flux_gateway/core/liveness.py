@@ -70,6 +70,11 @@ class LinkHealth:
             self.state = LinkState.UP
             self._up_since = now
 
+    def excuse(self, seconds: float) -> None:
+        """This process itself stood still for so long: the silence meanwhile is not the node's."""
+        if self._heard_at:
+            self._heard_at += seconds
+
     def tick(self, now: float) -> None:
         """Time has passed; notice silence, and forgive old falls."""
         if self.state is LinkState.UP:

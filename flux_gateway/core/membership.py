@@ -50,6 +50,8 @@ class ProxyRecord(msgspec.Struct, frozen=True, kw_only=True):
     links: dict[str, str] = {}
     nodes: dict[str, int] = {}
     """Connections this proxy relays to each node, by node id."""
+    moves: dict[str, int] = {}
+    """Sessions it has moved since its start: `move` (planned), `reattach` (the node was gone), `failed`."""
 
 
 class Snapshot(msgspec.Struct, frozen=True):

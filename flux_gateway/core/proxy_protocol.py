@@ -17,6 +17,12 @@ MAX_LENGTH = 1024
 UNIQUE_ID = 0x05
 """PP2_TYPE_UNIQUE_ID: the session id."""
 
+TICKET = 0xE0
+"""First of the types for own use (PP2_TYPE_MIN_CUSTOM): a ticket to attach a session (`core.ticket`)."""
+
+PROXY_ID = 0xE1
+"""Own type (PP2_TYPE_MIN_CUSTOM is 0xE0): the id of the proxy, which can move the session if it has a link."""
+
 _V2_LOCAL, _V2_PROXY = 0x20, 0x21
 _TCP4, _TCP6 = 0x11, 0x21
 
@@ -31,6 +37,11 @@ class ProxyHeader(msgspec.Struct, frozen=True):
     def session_id(self) -> str:
         """The session id, or an empty string when the proxy gave none."""
         return self.tlvs.get(UNIQUE_ID, b"").decode("ascii", "replace")
+
+    @property
+    def proxy_id(self) -> str:
+        """The id of the proxy, or an empty string when it gave none."""
+        return self.tlvs.get(PROXY_ID, b"").decode("ascii", "replace")
 
 
 def encode(client: tuple[str, int], server: tuple[str, int], tlvs: dict[int, bytes]) -> bytes:

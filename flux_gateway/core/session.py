@@ -2,23 +2,26 @@
 
 Bytes from the client go in, bytes for the client come out. The protocol work is `websockets`' Sans-I/O layer; this
 module adds what it leaves to its user: whole messages out of fragments, UTF-8 validation (RFC 6455, section 8.1),
-and the order of answers and close frames within one burst of bytes.
+the order of answers and close frames within one burst of bytes, and the way to another node: `freeze` and `thaw`.
 """
 
-import codecs
 from collections.abc import Callable, Sequence
 
 from websockets.exceptions import InvalidState
 from websockets.extensions import Extension
 from websockets.frames import Frame, Opcode
-from websockets.protocol import OPEN, SERVER, Protocol
+from websockets.protocol import CLOSED, OPEN, SERVER, Protocol
 
-from flux_gateway.core.frames import Buffer, encode_close, encode_frame
+from flux_gateway.core import deflate
+from flux_gateway.core.assembly import PONG, Assembly
+from flux_gateway.core.errors import Unmovable
+from flux_gateway.core.frames import LENGTH, WHOLE, Buffer, encode_close, encode_frame
+from flux_gateway.core.frozen import Frozen
+from flux_gateway.core.residue import Residue, limit_for
 
 Endpoint = Callable[["Session", int, Buffer], bytes]
 """Answers one whole message (session, opcode TEXT or BINARY, payload) with encoded frames, or b"" for nothing."""
 
-_TEXT, _CONT, _PONG, _BINARY = Opcode.TEXT, Opcode.CONT, Opcode.PONG, Opcode.BINARY
 _PING_FRAME = encode_frame(0x9, b"flux")
 
 
@@ -47,8 +50,8 @@ class Session:
     """One client's WebSocket after its opening handshake. `connected_at` is unix seconds, `moves` counts its moves."""
 
     __slots__ = (
-        "_decoder", "_endpoint", "_parts", "_protocol", "_traffic", "_violation", "awaiting_pong", "connected_at",
-        "ended", "id", "moves",
+        "_assembly", "_endpoint", "_protocol", "_residue", "_traffic", "_violation", "awaiting_pong", "connected_at",
+        "ended", "fence", "frozen", "id", "moves", "path",
     )  # fmt: skip
 
     def __init__(
@@ -60,21 +63,28 @@ class Session:
         max_size: int,
         traffic: Traffic,
         extensions: Sequence[Extension] = (),
+        path: str = "",
     ) -> None:
         self.id = session_id
+        self.path = path
+        """Name of the endpoint."""
         self.connected_at = connected_at
         self.moves = 0
+        self.fence = 0
+        """Number of the attach that brought the session here; of two copies the one with the lower is dropped."""
         self.awaiting_pong = False
         self.ended = False
         """Nothing more will be sent: half-close the connection after what `receive` or `close` returned."""
+        self.frozen = False
+        """It has left for another node: what ended here is not the client's WebSocket."""
         self._endpoint = endpoint
         self._traffic = traffic
         self._protocol = _Protocol(SERVER, state=OPEN, max_size=max_size)
         self._protocol.extensions = list(extensions)
         self._violation = 0
         """Close code for what the protocol layer does not judge; 0 as long as there was nothing."""
-        self._parts: bytearray | None = None
-        self._decoder: codecs.IncrementalDecoder | None = None
+        self._assembly = Assembly()
+        self._residue = Residue(limit_for(max_size))
 
     @property
     def open(self) -> bool:
@@ -83,27 +93,29 @@ class Session:
 
     def receive(self, data: bytes) -> bytes:
         """Take bytes from the client, in whatever pieces they come; return the bytes to write, perhaps none."""
+        residue = self._residue
+        if not (residue.idle and len(data) > 1 and LENGTH[data[1]] == len(data) and WHOLE[data[0]]):
+            residue.take(data)
         protocol = self._protocol
         was_open = protocol.state is OPEN
         protocol.receive_data(data)
         answers: list[bytes] = []
         violation = b""
         for frame in protocol.events_received():
-            opcode = frame.opcode  # type: ignore[union-attr]
             try:
-                if opcode is _TEXT or opcode is _BINARY or opcode is _CONT:
-                    payload = self._whole(frame)  # type: ignore[arg-type]
-                    if payload is not None and was_open:
-                        self._traffic.messages_in += 1
-                        self._traffic.bytes_in += len(payload[1])
-                        answers.append(self._endpoint(self, *payload))
-                elif opcode is _PONG:
-                    self.awaiting_pong = False
+                opcode, payload = self._assembly.add(frame)  # type: ignore[arg-type]
             except UnicodeDecodeError:
                 violation = encode_close(1007, "text message is not UTF-8")
                 protocol.fail(1007, "text message is not UTF-8")
                 self._violation = 1007
                 break
+            if opcode == PONG:
+                self.awaiting_pong = False
+            elif opcode and was_open:
+                traffic = self._traffic
+                traffic.messages_in += 1
+                traffic.bytes_in += len(payload)
+                answers.append(self._endpoint(self, opcode, payload))
         writes = protocol.data_to_send()
         if not writes:
             return answers[0] if len(answers) == 1 else b"".join(answers)
@@ -118,29 +130,6 @@ class Session:
             return b"".join(writes)
         closing = violation or writes[-1]
         return b"".join((*writes[:-1], *answers, closing))
-
-    def _whole(self, frame: Frame) -> tuple[int, Buffer] | None:
-        """Return (opcode, payload) when this frame completes a message. Raises UnicodeDecodeError on bad text."""
-        if frame.opcode is not _CONT:
-            if frame.fin:
-                if frame.opcode is _TEXT:
-                    codecs.utf_8_decode(frame.data, "strict", True)
-                return int(frame.opcode), frame.data
-            self._parts = bytearray(frame.data)
-            if frame.opcode is _TEXT:
-                # Fragment by fragment, so that bad text is refused as soon as it is seen.
-                self._decoder = codecs.getincrementaldecoder("utf-8")()
-                self._decoder.decode(bytes(frame.data))
-            return None
-        assert self._parts is not None, "the protocol refuses a continuation without a beginning"
-        self._parts += frame.data
-        text = self._decoder
-        if text is not None:
-            text.decode(bytes(frame.data), frame.fin)
-        if not frame.fin:
-            return None
-        payload, self._parts, self._decoder = self._parts, None, None
-        return int(_TEXT if text is not None else _BINARY), payload
 
     def frame(self, opcode: int, payload: Buffer) -> bytes:
         """Encode one message for this client, compressed if that was negotiated. The caller writes it."""
@@ -183,3 +172,53 @@ class Session:
         if sent is not None:
             return int(sent.code), "node"
         return 1006, "client"
+
+    @property
+    def objection(self) -> str:
+        """Why the session cannot be frozen at this moment, or an empty string."""
+        if self.ended or not self.open:
+            return "closing"
+        return "message too large to carry" if self._residue.over else ""
+
+    def freeze(self) -> tuple[Frozen, bytes]:
+        """Give the session up to another node: (what it is, the client's bytes since the last message boundary).
+
+        Raises `Unmovable` when the closing handshake has begun, or the unfinished message is too large to carry; the
+        session then goes on as before. Afterwards it is `ended` and `frozen`, and says nothing more.
+        """
+        if not self.open:
+            raise Unmovable("closing")
+        residual = self._residue.raw
+        if residual is None:
+            raise Unmovable("message too large to carry")
+        frozen = Frozen(
+            session=self.id,
+            path=self.path,
+            connected_at=self.connected_at,
+            moves=self.moves,
+            extensions=deflate.to_header(self._protocol.extensions),
+            awaiting_pong=self.awaiting_pong,
+        )
+        self.ended = self.frozen = True
+        # So that neither a ping nor a close frame comes from this copy.
+        self._protocol.state = CLOSED
+        return frozen, residual
+
+    @classmethod
+    def thaw(cls, frozen: Frozen, endpoint: Endpoint, *, max_size: int, traffic: Traffic) -> "Session":
+        """Return the session as it was frozen. The caller gives it the residual, then the rest of the client's bytes.
+
+        Raises `ThawError` when its extensions are not known here. `moves` and `fence` are left to the caller.
+        """
+        session = cls(
+            frozen.session,
+            endpoint,
+            connected_at=frozen.connected_at,
+            max_size=max_size,
+            traffic=traffic,
+            extensions=deflate.from_header(frozen.extensions),
+            path=frozen.path,
+        )
+        session.moves = frozen.moves
+        session.awaiting_pong = frozen.awaiting_pong
+        return session

@@ -19,6 +19,10 @@ class EventKind(StrEnum):
     LINKED = "linked"
     """A proxy routes to the node again."""
     FORGOTTEN = "forgotten"
+    MOVED = "moved"
+    """A proxy has moved sessions off the node, which still lives. The detail counts them."""
+    REATTACHED = "reattached"
+    """A proxy has brought sessions of the node, which is gone, to others. The detail counts them."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

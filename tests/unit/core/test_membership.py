@@ -25,7 +25,7 @@ def test_a_node_s_record_has_at_least_the_fields_that_redis_cli_must_show() -> N
         msgspec.structs.replace(NODE, weight=0.1, heartbeat_at=1234567890.123456, lag=1e-7),
         ProxyRecord(
             id="proxy-1", host="h", port=1, admin_host="a", admin_port=2, state=NodeState.DRAINING,
-            links={"gateway-2": "up", "gateway-1": "down"}, nodes={"gateway-2": 3},
+            links={"gateway-2": "up", "gateway-1": "down"}, nodes={"gateway-2": 3}, moves={"move": 5, "failed": 1},
         ),
     ],
 )  # fmt: skip
@@ -47,6 +47,13 @@ def test_records_and_snapshots_cannot_be_changed() -> None:
 def test_a_record_from_a_newer_version_can_be_read() -> None:
     data = msgspec.json.encode(msgspec.to_builtins(NODE) | {"colour": "red"})
     assert msgspec.json.decode(data, type=NodeRecord) == NODE
+
+
+def test_a_record_of_a_proxy_that_does_not_count_moves_yet_can_be_read() -> None:
+    record = ProxyRecord(id="proxy-1", host="h", port=1, admin_host="a", admin_port=2, state=NodeState.UP)
+    older = msgspec.to_builtins(record)
+    del older["moves"]
+    assert msgspec.json.decode(msgspec.json.encode(older), type=ProxyRecord) == record
 
 
 def test_an_unknown_state_cannot() -> None:

@@ -25,10 +25,26 @@ def test_an_event_is_a_flat_json_object_and_is_read_back() -> None:
 @SOME
 @given(st.integers(0, 2**53), st.sampled_from(NodeState), st.integers(0, 10**6))
 def test_link_messages_are_read_back(sequence: int, state: NodeState, connections: int) -> None:
-    for message in (link.Ping(sequence), link.Status(sequence, state, connections)):
+    to_node: list[link.ToNode] = [link.Ping(sequence), link.Detach(["a", "b"]), link.Drop({"a": connections})]
+    for message in to_node:
         data = link.encode(message)
-        assert link.decode(data) == message
-        assert link.decode(data.decode()) == message
+        assert link.decode_at_node(data) == message
+        assert link.decode_at_node(data.decode()) == message
+    to_proxy: list[link.ToProxy] = [
+        link.Status(sequence, state, connections),
+        link.Detaching(["a"]),
+        link.Refused({"a": "closing"}),
+        link.Released("a", b"\x01\xff", bytes(range(256))),
+    ]
+    for answer in to_proxy:
+        data = link.encode(answer)
+        assert link.decode_at_proxy(data) == answer
+        assert link.decode_at_proxy(data.decode()) == answer
+
+
+def test_the_longest_message_has_room_for_a_residual_and_what_is_around_it() -> None:
+    released = link.Released("a" * 32, bytes(1000), bytes(link.OVERHEAD * 4))
+    assert len(link.encode(released)) < link.size_limit(len(released.residual))
 
 
 def test_link_messages_are_json_with_their_type() -> None:
@@ -39,7 +55,7 @@ def test_link_messages_are_json_with_their_type() -> None:
 
 
 def test_fields_of_a_newer_version_are_ignored() -> None:
-    assert link.decode('{"type":"ping","sequence":7,"colour":"red"}') == link.Ping(7)
+    assert link.decode_at_node('{"type":"ping","sequence":7,"colour":"red"}') == link.Ping(7)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +64,9 @@ def test_fields_of_a_newer_version_are_ignored() -> None:
 )
 def test_anything_else_raises_a_decode_error(data: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
-        link.decode(data)
+        link.decode_at_node(data)
+    with pytest.raises(msgspec.DecodeError):
+        link.decode_at_proxy(data)
 
 
 def test_errors_are_one_tree_and_a_config_error_lists_every_fault() -> None:

@@ -17,7 +17,7 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 from benchmarks.figures import Figure, Step
 from benchmarks.machine import facts
 from benchmarks.peers import cores
-from benchmarks.scenarios import failover, gateway, proxy
+from benchmarks.scenarios import failover, gateway, keeper, proxy
 from benchmarks.scenarios.effort import FULL, QUICK, Effort
 from benchmarks.table import table
 from flux_gateway.cli.daemon_options import run_loop
@@ -25,7 +25,9 @@ from flux_gateway.core.errors import FluxError
 
 Scenario = Callable[[Path, Effort, Step], Awaitable[list[Figure]]]
 
-_SCENARIOS: dict[str, Scenario] = {"proxy": proxy.run, "gateway": gateway.run, "failover": failover.run}
+_SCENARIOS: dict[str, Scenario] = {
+    "proxy": proxy.run, "gateway": gateway.run, "failover": failover.run, "keeper": keeper.run,
+}  # fmt: skip
 
 
 @click.command(help=__doc__)

@@ -7,6 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from benchmarks.peers import cores
 from flux_gateway.core.errors import CommandError
@@ -31,7 +32,7 @@ class Process:
         self.pid = self._process.pid
         cores.pin(self.pid, cores.MEASURED if measured else cores.OTHERS)
 
-    def __enter__(self) -> "Process":
+    def __enter__(self) -> Self:
         try:
             self._wait_ready()
         except BaseException:

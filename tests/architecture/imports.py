@@ -9,7 +9,7 @@ RANKS = {
     "core": 0,
     "messaging": 1,
     "runtime": 2,
-    "registry": 3, "broker": 3,
+    "registry": 3, "broker": 3, "keeper": 3,
     "gateway": 4, "proxy": 4, "dashboard": 4, "supervisor": 4, "load": 4,
     "cli": 5,
     "__main__": 6,

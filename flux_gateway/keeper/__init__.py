@@ -1,0 +1,1 @@
+"""The keeper: it holds a proxy's connections while the proxy restarts. Composition root: `daemon.py`."""

@@ -7,6 +7,7 @@ import msgspec
 from flux_gateway.cli.client_settings import ClientSettings
 from flux_gateway.dashboard.settings import DashboardSettings
 from flux_gateway.gateway.settings import GatewaySettings
+from flux_gateway.keeper.settings import KeeperSettings
 from flux_gateway.proxy.settings import ProxySettings
 from flux_gateway.registry.connect import RedisSettings
 from flux_gateway.runtime.config import describe
@@ -15,6 +16,7 @@ from flux_gateway.supervisor.settings import ClusterSettings
 SECTIONS: tuple[tuple[str, type[msgspec.Struct], str], ...] = (
     ("gateway", GatewaySettings, "A node: `flux gateway`."),
     ("proxy", ProxySettings, "A proxy: `flux proxy`."),
+    ("keeper", KeeperSettings, "What holds a proxy's connections while the proxy restarts: `flux keeper`."),
     ("dashboard", DashboardSettings, "The dashboard: `flux dashboard`."),
     ("redis", RedisSettings, "How every daemon reaches the registry. As flags: `--redis-host`, ..."),
     ("cluster", ClusterSettings, "A whole cluster on one machine: `flux up`."),
@@ -31,8 +33,8 @@ comma-separated in environment and flags. Settings do not change while a daemon 
 all at once, with exit status 2. Sizes are bytes, times seconds.
 
 On one machine `flux up` writes these files itself, below `.flux/config/`; on VMs the roles do, in `/etc/flux/`
-([deploy.md](deploy.md)). `flux gateway --check --config FILE` (also `proxy`, `dashboard`) only reads the settings and
-says whether they are good.
+([deploy.md](deploy.md)). `flux gateway --check --config FILE` (also `proxy`, `keeper`, `dashboard`) only reads the
+settings and says whether they are good.
 """
 
 

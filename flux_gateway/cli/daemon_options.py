@@ -1,28 +1,37 @@
-"""Flags of the daemons, made from their settings classes: `--host`, `--port`, ... and `--redis-host`, ..."""
+"""Flags of the daemons, made from their settings classes: `--host`, `--port`, ... and `--redis-host`, ...
+
+The parts for Redis and for tokens are imported where they are used: a keeper needs neither, and is to stay small.
+"""
 
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
 
 from flux_gateway.core.errors import ConfigError
-from flux_gateway.registry.connect import RedisSettings
 from flux_gateway.runtime import config
-from flux_gateway.runtime.admin import read_token
+
+if TYPE_CHECKING:
+    from flux_gateway.registry.connect import RedisSettings
 
 T = TypeVar("T", bound=msgspec.Struct)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def settings_options(cls: type[msgspec.Struct]) -> Callable[[F], F]:
+def settings_options(cls: type[msgspec.Struct], *, redis: bool = True) -> Callable[[F], F]:
     """Add `--config`, `--check`, `--log-level`, a flag for each setting of the class, and one for each of Redis."""
+    sections: list[tuple[str, type[msgspec.Struct]]] = []
+    if redis:
+        from flux_gateway.registry.connect import RedisSettings
+
+        sections.append(("redis-", RedisSettings))
 
     def decorate(function: F) -> F:
-        for prefix, settings in (("redis-", RedisSettings), ("", cls)):
+        for prefix, settings in (*sections, ("", cls)):
             for field, _, description in reversed(config.describe(settings)):
                 default = "required" if field.required else f"default {_shown(field.default)}"
                 name = f"{prefix}{field.name.replace('_', '-')}"
@@ -46,18 +55,31 @@ def _shown(default: Any) -> str:
     return str(default) if default != "" else "none"
 
 
-def load(cls: type[T], section: str, flags: dict[str, Any]) -> tuple[T, RedisSettings]:
+def load(cls: type[T], section: str, flags: dict[str, Any]) -> "tuple[T, RedisSettings]":
     """Return the settings of a daemon and of its Redis. Raises `ConfigError` with the faults of both.
 
     With `--check` among the flags, also the files they name are read; then one line says that all is well, and the
     program ends.
     """
+    from flux_gateway.registry.connect import RedisSettings
+
+    redis_flags = {name.removeprefix("redis_"): flags.pop(name) for name in list(flags) if name.startswith("redis_")}
+    settings, redis = _load([(cls, section, flags), (RedisSettings, "redis", redis_flags)], flags)
+    return settings, redis
+
+
+def load_alone(cls: type[T], section: str, flags: dict[str, Any]) -> T:
+    """Return the settings of a daemon that needs no Redis, as `load` does."""
+    settings: T = _load([(cls, section, flags)], flags)[0]
+    return settings
+
+
+def _load(sections: list[tuple[type[msgspec.Struct], str, dict[str, Any]]], flags: dict[str, Any]) -> list[Any]:
     given, checking = flags.pop("config_file"), flags.pop("check")
     file = Path(given) if given else None
-    redis_flags = {name.removeprefix("redis_"): flags.pop(name) for name in list(flags) if name.startswith("redis_")}
     faults: list[str] = []
     loaded: list[Any] = []
-    for kind, table, values in ((cls, section, flags), (RedisSettings, "redis", redis_flags)):
+    for kind, table, values in sections:
         with _collected(faults):
             loaded.append(config.load(kind, table, file=file, flags=values))
     if checking:
@@ -69,7 +91,7 @@ def load(cls: type[T], section: str, flags: dict[str, Any]) -> tuple[T, RedisSet
     if checking:
         click.echo(f"{given or 'settings'}: ok")
         raise click.exceptions.Exit(0)
-    return loaded[0], loaded[1]
+    return loaded
 
 
 @contextlib.contextmanager
@@ -82,9 +104,11 @@ def _collected(faults: list[str]) -> Any:
 
 def _read_secret(settings: Any) -> None:
     """Read the file with the password or the token, for nothing but its faults. Raises `ConfigError`."""
-    if isinstance(settings, RedisSettings):
+    if hasattr(settings, "password"):
         settings.password()
-    else:
+    elif hasattr(settings, "token_file"):
+        from flux_gateway.runtime.admin import read_token
+
         read_token(settings.token_file)
 
 

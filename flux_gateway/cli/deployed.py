@@ -61,6 +61,7 @@ class DeployedCluster(Cluster):
 
 def unit_of(process: str) -> str:
     """Return the systemd unit of a process as it is called elsewhere: gateway-1, proxy-1, dashboard, redis."""
-    if process.startswith("proxy"):
-        return "flux-proxy"
+    for kind in ("proxy", "keeper"):
+        if process.startswith(kind):
+            return f"flux-{kind}"
     return {"dashboard": "flux-dashboard", "redis": "redis-server"}.get(process, f"flux-gateway@{process}")

@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import signal
 
 import click
 import msgspec
@@ -19,7 +20,7 @@ from flux_gateway.supervisor.state_dir import StateDir
 @click.option("--drain", "seconds", default=5.0, show_default=True, help="seconds that clients get to leave")
 @click.pass_context
 def command(ctx: click.Context, purge: bool, seconds: float) -> None:
-    """Stop the dashboard, the proxies, the gateways and Redis, in this order.
+    """Stop the dashboard, the proxies with their keepers, the gateways and Redis, in this order.
 
     \b
     Example:
@@ -59,11 +60,12 @@ def _stop_leftovers(state: StateDir) -> int:
             # The pid may belong to somebody else by now; its creation time tells.
             if abs(process.create_time() - created) < 0.01:
                 found.append(process)
-    for number in ("resume", "terminate", "terminate", "kill"):
+    # SIGINT, since at SIGTERM proxies would leave their clients to a next process, which never comes.
+    for number in (signal.SIGCONT, signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         for process in found:
             with contextlib.suppress(psutil.NoSuchProcess):
-                getattr(process, number)()
-        if number != "resume":
+                process.send_signal(number)
+        if number is not signal.SIGCONT:
             _, alive = psutil.wait_procs(found, timeout=3)
             if not alive:
                 break

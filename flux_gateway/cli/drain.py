@@ -27,12 +27,15 @@ _SILENCE = 10.0
 @click.command("drain")
 @click.argument("node")
 @click.option("--seconds", type=click.FloatRange(0, _LONGEST_WINDOW),
-              help="window for the closes [default: the node's setting]")  # fmt: skip
+              help="time until the last client must be gone [default: the node's setting]")  # fmt: skip
 @click.option("--wait", is_flag=True, help="return when the node holds no session any more; exit status 1 if it "
-              "still does at the end of the window (without --seconds: after an hour)")  # fmt: skip
+              "still does at the end of the window")  # fmt: skip
 @click.pass_context
 def command(ctx: click.Context, node: str, seconds: float | None, wait: bool) -> None:
-    """NODE takes no new sessions and closes its own, evenly spread over the window. It stays up, empty.
+    """NODE takes no new sessions, and the proxies move its own to other nodes; no client notices. It stays up, empty.
+
+    Clients whose session cannot move (no other node takes it, no proxy in front) are closed with 1012, spread over
+    the window.
 
     \b
     Example:
@@ -50,12 +53,12 @@ def command(ctx: click.Context, node: str, seconds: float | None, wait: bool) ->
 
 def _wait_until_empty(admin: tuple[str, int], node: str, sessions: int, seconds: float | None) -> None:
     """Raises `CommandError` if sessions are left, if the node takes sessions again, or if it does not answer."""
-    over = time.monotonic() + (_LONGEST_WINDOW if seconds is None else seconds) + _MARGIN
-    heard, left = time.monotonic(), sessions
+    started = heard = time.monotonic()
+    window, left = _LONGEST_WINDOW if seconds is None else seconds, sessions
     with _bar(node, sessions) as show:
         while left:
             now = time.monotonic()
-            if now > over:
+            if now > started + window + _MARGIN:
                 raise CommandError(
                     f"{node} still holds {left} sessions though the window is over; a drain that was running already "
                     "keeps its own, longer window. `flux status` shows it; `flux undrain` ends the drain"
@@ -69,6 +72,9 @@ def _wait_until_empty(admin: tuple[str, int], node: str, sessions: int, seconds:
                 heard, left = now, info["connections"]
                 if info["state"] == NodeState.UP:
                     raise CommandError(f"{node} takes sessions again: somebody has undrained or restarted it")
+                if seconds is None:
+                    # A node of an older release does not tell its window.
+                    window = info.get("drain_timeout", _LONGEST_WINDOW)
                 show(left)
             time.sleep(_LOOK if left else 0.0)
 

@@ -11,7 +11,9 @@ from flux_gateway.cli.selection import local_cluster
 @click.option("--hold", "seconds", type=click.FloatRange(0.1, 3600), help="keep it dead for so many seconds")
 @click.pass_context
 def command(ctx: click.Context, process: str, seconds: float | None) -> None:
-    """Kill PROCESS (gateway-2, proxy-1, dashboard, redis) with SIGKILL. The supervisor starts it again.
+    """Kill PROCESS (gateway-2, proxy-1, keeper-1, dashboard, redis) with SIGKILL. The supervisor starts it again.
+
+    Sessions of a node go on at others; a proxy's connections wait in its keeper for its next process.
 
     \b
     Example:

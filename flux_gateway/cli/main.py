@@ -21,7 +21,9 @@ COMMANDS = {
     "undrain": "let a drained node take sessions again",
     "kill": "kill -9 a process of the cluster",
     "restart": "stop and start a process of the cluster",
+    "rolling-restart": "restart every gateway, one after another, with clients connected",
     "scale": "change the number of gateways",
+    "rebalance": "move sessions to where their slots rank them now",
     "forget": "remove a stopped or dead node from the registry",
     "logs": "show the logs",
     "stat": "one line per interval of a node's inner life",
@@ -30,10 +32,11 @@ COMMANDS = {
     "redis": "redis-cli on the cluster's Redis",
     "gateway": "run a gateway node (daemon)",
     "proxy": "run a proxy (daemon)",
+    "keeper": "run a proxy's keeper (daemon)",
     "dashboard": "run the dashboard (daemon)",
     "supervisor": "run the supervisor (daemon; `flux up` starts it)",
 }
-"""Every command with its line in the help. The command itself is `command` in the module of its name."""
+"""Every command with its line in the help. The command itself is `command` in the module of its name, `_` for `-`."""
 
 
 class _LazyGroup(click.Group):
@@ -45,7 +48,7 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"flux_gateway.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(f"flux_gateway.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -16,20 +16,28 @@ from flux_gateway.supervisor.protocol import ProcessStatus
 @click.argument("process")
 @click.pass_context
 def command(ctx: click.Context, process: str) -> None:
-    """Stop PROCESS gracefully (a node drains first), start it again, and wait until it is ready.
+    """Stop PROCESS gracefully, start it again, and wait until it is ready. No client notices.
+
+    A node's sessions move to the other nodes first; a proxy leaves its connections to its next process.
 
     \b
     Example:
       flux restart gateway-1
+      flux restart proxy-1
     """
     instead = f"systemctl restart {unit_of(process)} on its host, or playbooks/rolling_update.yml for one after another"
     cluster = local_cluster(ctx, instead)
-    drain = cluster.settings.drain_timeout + 5
-    before = find(cluster, process)
-    cluster.ask("restart", name=process, seconds=drain)
     with err.status(f"restarting {process} ..."):
-        after = wait_ready(cluster, process, drain + 30, not_pid=before.pid)
+        before, after = restart(cluster, process)
     click.echo(f"{process} is ready again, pid {before.pid} -> {after.pid}")
+
+
+def restart(cluster: LocalCluster, name: str) -> tuple[ProcessStatus, ProcessStatus]:
+    """Restart a process and wait until it is ready. Returns what it was before and is after. Raises `CommandError`."""
+    drain = cluster.settings.drain_timeout + 5
+    before = find(cluster, name)
+    cluster.ask("restart", name=name, seconds=drain)
+    return before, wait_ready(cluster, name, drain + 30, not_pid=before.pid)
 
 
 def find(cluster: LocalCluster, name: str) -> ProcessStatus:

@@ -48,6 +48,7 @@ def rows(snapshot: Snapshot) -> dict[str, list[dict[str, Any]]]:
             "cpu": proxy.cpu,
             "version": proxy.version,
             "links": proxy.links,
+            "moves": proxy.moves,
         }
         for proxy in snapshot.proxies.values()
     ]
@@ -84,16 +85,17 @@ def command(ctx: click.Context, as_json: bool) -> None:
 
 def _table(title: str, entries: list[dict[str, Any]]) -> Table:
     table = plain_table(title)
-    columns = [name for name in (entries[0] if entries else {"id": ""}) if name != "links"]
+    columns = [name for name in (entries[0] if entries else {"id": ""}) if name not in ("links", "moves")]
     for name in columns:
         left = name in ("id", "state", "host", "version")
         table.add_column(_HEADINGS.get(name, name), justify="left" if left else "right", no_wrap=True)
     if entries and "links" in entries[0]:
         table.add_column("links")
+        table.add_column("sessions moved")
     for entry in entries:
         cells = [_cell(name, entry[name]) for name in columns]
         if "links" in entry:
-            cells.append(shown_links(entry["links"]))
+            cells += [shown_links(entry["links"]), shown_moves(entry["moves"])]
         table.add_row(*cells)
     return table
 
@@ -102,6 +104,14 @@ def shown_links(links: dict[str, str]) -> str:
     """Return the links of a proxy in few words: all is well, or which are not."""
     bad = [f"{node} {state}" for node, state in sorted(links.items()) if state != LinkState.UP]
     return ", ".join(bad) if bad else f"{len(links)} up"
+
+
+def shown_moves(moves: dict[str, int]) -> str:
+    """Return how many sessions a proxy has moved, in few words: what did not happen is left out."""
+    also = [
+        f"{moves[name]} {word}" for name, word in (("reattach", "reattached"), ("failed", "failed")) if moves.get(name)
+    ]
+    return ", ".join([str(moves.get("move", 0)), *also])
 
 
 def _cell(name: str, value: Any) -> str:

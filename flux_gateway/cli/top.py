@@ -11,7 +11,7 @@ from rich.text import Text
 
 from flux_gateway.cli.cluster import Cluster
 from flux_gateway.cli.selection import cluster_of
-from flux_gateway.cli.status import shown_links, shown_state
+from flux_gateway.cli.status import shown_links, shown_moves, shown_state
 from flux_gateway.cli.terminal import STATE_STYLE, out, plain_table, size
 from flux_gateway.core.errors import RegistryUnavailable
 from flux_gateway.core.membership import Snapshot
@@ -84,13 +84,13 @@ def _nodes(snapshot: Snapshot) -> Table:
 
 def _proxies(snapshot: Snapshot) -> Table:
     table = plain_table("proxies")
-    for name in ("id", "state", "clients", "cpu", "rss", "links"):
-        table.add_column(name, justify="left" if name in ("id", "state", "links") else "right")
+    for name in ("id", "state", "clients", "cpu", "rss", "links", "moved"):
+        table.add_column(name, justify="left" if name in ("id", "state", "links", "moved") else "right")
     for proxy in snapshot.proxies.values():
         state = shown_state(proxy, snapshot)
         table.add_row(
             proxy.id, f"[{STATE_STYLE[state]}]{state}[/]", str(proxy.connections), f"{proxy.cpu:.0f} %",
-            size(proxy.rss), shown_links(proxy.links),
+            size(proxy.rss), shown_links(proxy.links), shown_moves(proxy.moves),
         )  # fmt: skip
     return table
 

@@ -1,8 +1,10 @@
 """The pump of one open session: bytes between its transport and its protocol, and nothing else."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
+from flux_gateway.core.link import ToProxy
 from flux_gateway.core.session import Session
 from flux_gateway.gateway.counters import NodeCounters
 from flux_gateway.gateway.settings import GatewaySettings
@@ -17,6 +19,9 @@ class Owner(Protocol):
     def ending(self, connection: "Connection") -> None:
         """The last word is on its way; end the connection if the client does not leave in time."""
 
+    def release(self, connection: "Connection") -> bool:
+        """The stream ended as a move's barrier: hand the session to its proxy. Returns False if it stays."""
+
     def forget(self, connection: "Connection") -> None:
         """The connection is over."""
 
@@ -24,13 +29,18 @@ class Owner(Protocol):
 class Connection(asyncio.Protocol):
     """Receive -> session -> one write per burst. A client that does not read is not read from either."""
 
-    __slots__ = ("_blocked", "_node", "bucket", "session", "transport")
+    __slots__ = ("_node", "blocked", "bucket", "proxy", "proxy_id", "session", "transport")
 
-    def __init__(self, node: Owner, transport: asyncio.Transport, session: Session) -> None:
+    def __init__(self, node: Owner, transport: asyncio.Transport, session: Session, proxy_id: str = "") -> None:
         self._node = node
         self.transport = transport
         self.session = session
-        self._blocked = False
+        self.proxy_id = proxy_id
+        """The proxy that can move this session if it has a link; empty for a client that came without one."""
+        self.proxy: Callable[[ToProxy], None] | None = None
+        """While the session is detaching: how its proxy is told what became of it."""
+        self.blocked = False
+        """The client does not take what waits for it."""
         self.bucket = 0
         """Place in the keepalive's wheel."""
 
@@ -44,25 +54,25 @@ class Connection(asyncio.Protocol):
             self.transport.write(answer)
         if self.session.ended:
             self._finish()
-        elif self._blocked:
+        elif self.blocked:
             self._check_outbox()
 
     def send(self, data: bytes) -> None:
         """Write frames that nobody asked for (pings, closes, publications)."""
         if data and not self.transport.is_closing():
             self.transport.write(data)
-            if self._blocked:
+            if self.blocked:
                 self._check_outbox()
 
     def pause_writing(self) -> None:
         """The client does not keep up: stop taking more from it until it has read."""
-        self._blocked = True
+        self.blocked = True
         if not self.session.ended:
             self.transport.pause_reading()
 
     def resume_writing(self) -> None:
         """The client has caught up."""
-        self._blocked = False
+        self.blocked = False
         if not self.transport.is_closing():
             self.transport.resume_reading()
 
@@ -88,8 +98,9 @@ class Connection(asyncio.Protocol):
         self.transport.resume_reading()
 
     def eof_received(self) -> None:
-        """The client half-closed or is gone; the transport closes after what is left to write."""
-        self.session.eof()
+        """The client half-closed or is gone, or this is a move's barrier; what is left to write still goes out."""
+        if self.proxy is None or not self._node.release(self):
+            self.session.eof()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is over, for whatever reason."""

@@ -20,6 +20,16 @@ class NodeCounters:
         """Handshakes refused, by reason."""
         self.closed: Counter[tuple[str, str]] = Counter()
         """Sessions ended, by (close code, who started)."""
+        self.attached: Counter[str] = Counter()
+        """Sessions that came from other nodes, by reason: move or reattach."""
+        self.attach_refused: Counter[str] = Counter()
+        """Sessions from other nodes that were not taken, by HTTP status."""
+        self.released = 0
+        """Sessions handed to other nodes."""
+        self.release_refused: Counter[str] = Counter()
+        """Sessions that could not be frozen at the end of their stream, by reason."""
+        self.dropped = 0
+        """Copies of sessions that were attached elsewhere meanwhile."""
         self.overflows = 0
         self.ping_timeouts = 0
 
@@ -48,14 +58,22 @@ class NodeMetrics(Collector):
             ("flux_node_messages_out", "Messages sent to clients", traffic.messages_out),
             ("flux_node_bytes_in", "Message payload bytes received", traffic.bytes_in),
             ("flux_node_bytes_out", "Message payload bytes sent", traffic.bytes_out),
+            ("flux_node_sessions_released", "Sessions moved to other nodes", counters.released),
+            ("flux_node_sessions_dropped", "Copies given up for a session attached elsewhere", counters.dropped),
             ("flux_node_outbox_overflows", "Slow clients closed for a full outbox", counters.overflows),
             ("flux_node_ping_timeouts", "Clients closed for a missing pong", counters.ping_timeouts),
         ):
             yield CounterMetricFamily(name, text, value)
-        refused = CounterMetricFamily("flux_node_handshakes_refused", "Handshakes refused", labels=["reason"])
-        for reason, count in counters.refused.items():
-            refused.add_metric([reason], count)
-        yield refused
+        for name, text, label, counts in (
+            ("flux_node_handshakes_refused", "Handshakes refused", "reason", counters.refused),
+            ("flux_node_sessions_attached", "Sessions taken over from other nodes", "reason", counters.attached),
+            ("flux_node_attaches_refused", "Sessions from other nodes not taken", "status", counters.attach_refused),
+            ("flux_node_releases_refused", "Sessions that could not be frozen", "reason", counters.release_refused),
+        ):
+            family = CounterMetricFamily(name, text, labels=[label])
+            for value_of_label, count in counts.items():
+                family.add_metric([value_of_label], count)
+            yield family
         closed = CounterMetricFamily("flux_node_sessions_closed", "Sessions ended", labels=["code", "by"])
         for (code, by), count in counters.closed.items():
             closed.add_metric([code, by], count)

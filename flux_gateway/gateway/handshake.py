@@ -2,6 +2,7 @@
 
 import asyncio
 from ipaddress import ip_address
+from sys import intern
 from typing import Protocol, cast
 
 from websockets.datastructures import Headers
@@ -14,29 +15,29 @@ from websockets.typing import Origin
 from flux_gateway.core import proxy_protocol
 from flux_gateway.core.errors import HttpError, ProxyHeaderError
 from flux_gateway.core.http_head import RequestHead, error_response, find_end, parse_request, require_websocket
-from flux_gateway.core.proxy_protocol import ProxyHeader
+from flux_gateway.core.proxy_protocol import TICKET, ProxyHeader
 from flux_gateway.core.session import Endpoint, Session
-from flux_gateway.gateway import connection, session_log
+from flux_gateway.core.ticket import Ticket
+from flux_gateway.gateway import attach, connection, session_log
 from flux_gateway.gateway.connection import Connection
 from flux_gateway.gateway.settings import Network
 
 _DEFLATE = ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True)
 
 
-class Owner(connection.Owner, Protocol):
+class Owner(connection.Owner, attach.Owner, Protocol):
     """What a handshake needs of the node that it wants to join."""
 
-    endpoints: dict[str, Endpoint]
     trusted_networks: tuple[Network, ...]
 
     def arrived(self, handshake: "Handshake") -> None:
         """A TCP connection was accepted."""
 
-    def check_admission(self) -> None:
-        """Raise `HttpError` 503 when no new session may start here."""
-
     def opened(self, handshake: "Handshake", connection: Connection) -> None:
         """The handshake became a session."""
+
+    def attached(self, handshake: "Handshake", connection: Connection, reason: str) -> None:
+        """A session has come from another node."""
 
     def lingering(self, handshake: "Handshake") -> None:
         """The handshake was refused; the client gets a moment to read why."""
@@ -47,9 +48,6 @@ class Owner(connection.Owner, Protocol):
     def new_session_id(self) -> str:
         """Return an id for a client that came without a proxy."""
 
-    def wall_clock(self) -> float:
-        """Unix seconds."""
-
     def log_refusal(self, what: str, peer: str, why: str) -> None:
         """Note a refused connection in the log."""
 
@@ -57,12 +55,13 @@ class Owner(connection.Owner, Protocol):
 class Handshake(asyncio.Protocol):
     """Lives until the session is open, then hands its transport over to a `Connection`."""
 
-    __slots__ = ("_answered", "_buffer", "_header", "_node", "_transport")
+    __slots__ = ("_answered", "_buffer", "_header", "_node", "_ticket", "_transport")
 
     def __init__(self, node: Owner) -> None:
         self._node = node
         self._buffer = bytearray()
         self._header: ProxyHeader | None = None
+        self._ticket: Ticket | None = None
         self._answered = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -77,6 +76,10 @@ class Handshake(asyncio.Protocol):
         self._buffer += data
         try:
             if self._header is None and not self._read_proxy_header():
+                return
+            if self._ticket is not None:
+                if len(self._buffer) >= self._ticket.state_size:
+                    self._attach(self._ticket)
                 return
             end = find_end(self._buffer, self._node.settings.head_limit)
             if end >= 0:
@@ -101,6 +104,8 @@ class Handshake(asyncio.Protocol):
             return False
         self._header, used = found
         del self._buffer[:used]
+        if TICKET in self._header.tlvs:
+            self._ticket = attach.judge(self._node, self._header)
         return True
 
     def _peer(self) -> str:
@@ -124,17 +129,35 @@ class Handshake(asyncio.Protocol):
             max_size=node.settings.max_message,
             traffic=node.counters.traffic,
             extensions=extensions,
+            path=head.path,
         )
         response.headers["X-Flux-Node"] = node.settings.id
         response.headers["X-Flux-Session"] = session.id
         self._answered = True
-        opened = Connection(node, self._transport, session)
+        opened = Connection(node, self._transport, session, intern(self._header.proxy_id))
         self._transport.write(response.serialize())
         self._transport.set_protocol(opened)
         node.opened(self, opened)
         if node.settings.log_sessions:
             client = self._header.client[0] if self._header.client else self._peer()
             session_log.opened(session, node.settings.id, client, head.path)
+        self._buffer.clear()
+        if rest:
+            opened.data_received(rest)
+
+    def _attach(self, ticket: Ticket) -> None:
+        """Take over a session from another node, and go on with its stream."""
+        node, header, size = self._node, self._header, ticket.state_size
+        assert header is not None
+        state, rest = bytes(self._buffer[:size]), bytes(self._buffer[size:])
+        session = attach.thaw(node, header, ticket, state)
+        self._answered = True
+        opened = Connection(node, self._transport, session, intern(header.proxy_id))
+        self._transport.write(b"HTTP/1.1 101 Attached\r\nX-Flux-Node: %b\r\n\r\n" % node.settings.id.encode())
+        self._transport.set_protocol(opened)
+        node.attached(self, opened, ticket.reason)
+        if node.settings.log_sessions:
+            session_log.attached(session, node.settings.id, ticket.reason)
         self._buffer.clear()
         if rest:
             opened.data_received(rest)
@@ -166,7 +189,10 @@ class Handshake(asyncio.Protocol):
         return response, protocol.extensions
 
     def _refuse(self, error: HttpError) -> None:
-        self._node.counters.refused[str(error.status)] += 1
+        counters = self._node.counters
+        # Judged by the header: a ticket that is no good never becomes `_ticket`.
+        attaching = self._header is not None and TICKET in self._header.tlvs
+        (counters.attach_refused if attaching else counters.refused)[str(error.status)] += 1
         self._answered = True
         self._buffer.clear()
         self._transport.write(error_response(error))

@@ -17,6 +17,7 @@ from flux_gateway.gateway.counters import NodeCounters
 from flux_gateway.gateway.endpoints import endpoints
 from flux_gateway.gateway.handshake import Handshake
 from flux_gateway.gateway.keepalive import Keepalive
+from flux_gateway.gateway.moves import Moves
 from flux_gateway.gateway.settings import GatewaySettings
 from flux_gateway.runtime import tcp
 from flux_gateway.runtime.logging import fields
@@ -36,15 +37,20 @@ _SWEEP = 0.25
 class Node:
     """One gateway process. Owns every connection from accept to close."""
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    def __init__(self, settings: GatewaySettings, secret: bytes = b"") -> None:
         self.settings = settings
+        self.secret = secret
+        """Signs the tickets of sessions that come from other nodes; empty: none may come."""
         self.state = NodeState.STARTING
         self.counters = NodeCounters()
         self.endpoints = endpoints(settings.id)
         self.trusted_networks = settings.trusted_networks()
         self.connections: dict[Connection, None] = {}
+        self._leaving: set[Connection] = set()
+        """Connections of sessions that have left, until the last bytes for their clients are out."""
+        self.moves = Moves(self)
         self.empty = asyncio.Event()
-        """Set while there is no session."""
+        """Set while there is no session, and nothing on its way to the client of one that has left."""
         self.empty.set()
         self.handshakes: Deadlines[Handshake] = Deadlines(settings.head_timeout)
         self.closing: Deadlines[Connection | Handshake] = Deadlines(settings.close_timeout)
@@ -100,7 +106,7 @@ class Node:
             timer.cancel()
         if self._server is not None:
             self._server.close()
-        for connection in list(self.connections):
+        for connection in [*self.connections, *self._leaving]:
             connection.transport.abort()
         for handshake in list(self.handshakes.expired(float("inf"))):
             handshake.abort()
@@ -125,9 +131,45 @@ class Node:
         """A handshake became a session."""
         self.handshakes.discard(handshake)
         self.counters.opened += 1
+        self._hold(connection)
+
+    def attached(self, handshake: Handshake, connection: Connection, reason: str) -> None:
+        """A session has come from another node."""
+        self.handshakes.discard(handshake)
+        self.counters.attached[reason] += 1
+        self._hold(connection)
+
+    def _hold(self, connection: Connection) -> None:
         self.connections[connection] = None
+        self.moves.add(connection)
         self.empty.clear()
         self._keepalive.add(connection)
+
+    def release(self, connection: Connection) -> bool:
+        """The stream ended as a move's barrier: hand the session to its proxy. Returns False if it stays."""
+        return self.moves.release(connection)
+
+    def let_go(self, connection: Connection) -> None:
+        """The session goes on elsewhere: forget it, but do not count it as closed.
+
+        What its client is still to hear from here goes out, if it is taken within the time for a close.
+        """
+        self._leaving.add(connection)
+        self._take_out(connection)
+        self.closing.add(connection, self.now())
+        if self.settings.log_sessions:
+            session_log.released(connection.session, self.settings.id)
+
+    def _take_out(self, connection: Connection) -> None:
+        del self.connections[connection]
+        self._note_empty()
+        self.moves.discard(connection)
+        self._keepalive.discard(connection)
+        self.closing.discard(connection)
+
+    def _note_empty(self) -> None:
+        if not self.connections and not self._leaving:
+            self.empty.set()
 
     def left(self, handshake: Handshake) -> None:
         """A connection ended before it became a session."""
@@ -145,12 +187,12 @@ class Node:
 
     def forget(self, connection: Connection) -> None:
         """A session's connection ended."""
-        if self.connections.pop(connection, self) is self:
+        if connection in self._leaving:
+            self._leaving.discard(connection)
+            self.closing.discard(connection)
+            self._note_empty()
             return
-        if not self.connections:
-            self.empty.set()
-        self._keepalive.discard(connection)
-        self.closing.discard(connection)
+        self._take_out(connection)
         code, by = connection.session.outcome()
         self.counters.closed[str(code), by] += 1
         if self.settings.log_sessions:
@@ -173,6 +215,7 @@ class Node:
 
     def _sweep(self) -> None:
         now = self.now()
+        self.moves.expire(now)
         for handshake in self.handshakes.expired(now):
             handshake.expire()
         for late in self.closing.expired(now):
@@ -212,4 +255,5 @@ class Node:
             "admin_port": self.settings.admin_port,
             "connections": len(self.connections),
             "started_at": self.started_at,
+            "drain_timeout": self.settings.drain_timeout,
         }

@@ -14,6 +14,16 @@ def opened(session: Session, node_id: str, client: str, path: str) -> None:
     log.info("session opened", extra=fields(session=session.id, client=client, path=path, node=node_id))
 
 
+def attached(session: Session, node_id: str, reason: str) -> None:
+    """Note a session that came from another node."""
+    log.info("session attached", extra=fields(session=session.id, node=node_id, reason=reason, moves=session.moves))
+
+
+def released(session: Session, node_id: str) -> None:
+    """Note a session that is not here any more, but goes on elsewhere."""
+    log.info("session left", extra=fields(session=session.id, node=node_id))
+
+
 def ended(session: Session, node_id: str) -> None:
     """Note a session that has ended: its close code, who started, and how long it lasted."""
     code, by = session.outcome()

@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from flux_gateway.core.liveness import LinkState
+from flux_gateway.proxy.move_figures import MoveFigures
 from flux_gateway.proxy.nodes import Node
 
 
@@ -23,6 +24,10 @@ class ProxyCounters:
         self.closed: Counter[str] = Counter()
         """Relayed connections ended, by cause."""
         self.connections = 0
+        self.taken_over = 0
+        """Connections of the process before that went on in this one."""
+        self.given_up: Counter[str] = Counter()
+        """Connections of the process before that could not go on, by cause."""
 
 
 _Reading = tuple[str, str, Callable[[Node], float]]
@@ -42,8 +47,8 @@ _NODE_TOTALS: tuple[_Reading, ...] = (
 class ProxyMetrics(Collector):
     """Reads the counters when Prometheus asks."""
 
-    def __init__(self, counters: ProxyCounters, nodes: Mapping[str, Node]) -> None:
-        self._counters, self._nodes = counters, nodes
+    def __init__(self, counters: ProxyCounters, moves: MoveFigures, nodes: Mapping[str, Node]) -> None:
+        self._counters, self._moves, self._nodes = counters, moves, nodes
 
     def collect(self) -> Iterable[Metric]:
         """Yield every metric of the proxy."""
@@ -53,17 +58,43 @@ class ProxyMetrics(Collector):
             ("flux_proxy_connections_accepted", "TCP connections accepted", counters.accepted),
             ("flux_proxy_sessions_opened", "Handshakes answered by a node", counters.opened),
             ("flux_proxy_dial_retries", "Handshakes sent on to the next rank", counters.retries),
+            ("flux_proxy_connections_taken_over", "Connections taken over from the keeper", counters.taken_over),
         ):
             yield CounterMetricFamily(name, text, value)
         for name, text, label, counts in (
             ("flux_proxy_clients_refused", "Clients refused", "reason", counters.refused),
             ("flux_proxy_sessions_closed", "Relayed connections ended", "cause", counters.closed),
+            ("flux_proxy_connections_given_up", "Not taken over from the keeper", "cause", counters.given_up),
         ):
             family = CounterMetricFamily(name, text, labels=[label])
             for value_of_label, count in counts.items():
                 family.add_metric([value_of_label], count)
             yield family
         yield from self._by_node()
+        yield from self._of_moves()
+
+    def _of_moves(self) -> Iterable[Metric]:
+        moves = self._moves
+        done = CounterMetricFamily("flux_proxy_sessions_moved", "Sessions now at another node", labels=["reason"])
+        for reason, count in moves.done.items():
+            done.add_metric([reason], count)
+        yield done
+        failed = CounterMetricFamily(
+            "flux_proxy_moves_failed", "Sessions that could not be moved and were closed", labels=["reason", "cause"]
+        )
+        for (reason, cause), count in moves.failed.items():
+            failed.add_metric([reason, cause], count)
+        yield failed
+        refused = CounterMetricFamily("flux_proxy_moves_refused", "Sessions that could not move yet", labels=["cause"])
+        for cause, count in moves.refused.items():
+            refused.add_metric([cause], count)
+        yield refused
+        pauses = HistogramMetricFamily(
+            "flux_proxy_move_pause_seconds", "Time in which a moving client was not read", labels=["reason"]
+        )
+        for reason, pause in moves.pauses.items():
+            pauses.add_metric([reason], pause.buckets(), pause.sum)
+        yield pauses
 
     def _by_node(self) -> Iterable[Metric]:
         for name, text, value in _NODE_GAUGES:

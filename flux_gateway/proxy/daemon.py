@@ -3,8 +3,12 @@
 import asyncio
 import logging
 import os
+import signal
 import time
+from collections.abc import Callable
 from typing import Any
+
+from aiohttp import web
 
 from flux_gateway import __version__
 from flux_gateway.core.balance import Bounds
@@ -16,6 +20,8 @@ from flux_gateway.core.timeline import EventKind
 from flux_gateway.proxy.counters import ProxyCounters, ProxyMetrics
 from flux_gateway.proxy.links import Links
 from flux_gateway.proxy.listener import Listener
+from flux_gateway.proxy.nodes import Node
+from flux_gateway.proxy.rebalance import Rebalance
 from flux_gateway.proxy.router import Router
 from flux_gateway.proxy.settings import ProxySettings
 from flux_gateway.proxy.switchboard import Switchboard
@@ -40,6 +46,9 @@ _LAST_WORD = 1.0
 _PATIENCE = 2.0
 """Seconds at most that clients wait in the listener until this proxy knows the nodes and has a link to each."""
 
+_QUIESCE = 2.0
+"""Seconds that handshakes and moves get to come to their end before connections are handed over."""
+
 _CLIENTS = "clients"
 """`FileDescriptorName=` of the sockets that systemd opens for clients."""
 
@@ -58,17 +67,26 @@ class ProxyDaemon:
             interval=settings.link_interval, silence=settings.link_silence, slow_start=settings.slow_start
         )
         self.router = Router(Bounds(settings.load_factor, settings.load_floor), policy)
-        self.board = Switchboard(settings, self.router, self.counters)
+        token = admin.read_token(settings.token_file)
+        self.board = Switchboard(settings, self.router, self.counters, token.encode())
         self.listener = Listener(self.board)
         self.registry = Registry(
             connect(redis, source=settings.source or None), heartbeat_life=redis.heartbeat_life
         )
         self.announcer = Announcer(settings.id, self.registry, redis.heartbeat_interval, self._record)
-        token = admin.read_token(settings.token_file)
-        self.links = Links(settings, self.router, token, self._tell)
+        self.links = Links(settings, self.router, self.board.moves, token, self._tell)
+        self.board.moves.tell = self._tell
         self._news = asyncio.Event()
         self.membership = RegistryWatch(self.registry, settings.snapshot_interval, settings.id, self._take)
-        application = admin.build(self, self.watch, ProxyMetrics(self.counters, self.router.nodes), token)
+        self.rebalance = Rebalance(
+            self.router,
+            self.board.moves,
+            settings.rebalance_share,
+            lambda: self.membership.away_since is not None,
+        )
+        metrics = ProxyMetrics(self.counters, self.board.moves.figures, self.router.nodes)
+        application = admin.build(self, self.watch, metrics, token)
+        application.add_routes(self._commands())
         self.server = admin.AdminServer(application, settings.admin_host, settings.admin_port)
         self._sample: tuple[int, float] = (0, 0.0)
 
@@ -82,15 +100,25 @@ class ProxyDaemon:
                 ("snapshots", self.membership.poll()),
                 ("events", self.membership.follow()),
                 ("links", self.links.run()),
+                ("rebalance", self.rebalance.run()),
             )
         ]
+        keeping = self.board.keeping
+        if keeping is not None:
+            tasks.append(asyncio.create_task(keeping.keeper.run(), name="keeper"))
         try:
             await self._open()
+            if keeping is not None:
+                # Before the links are up: clients that talk to a node wait only for this.
+                await self._until(lambda: self.router.known)
+                await keeping.take_over(self._node_at)
             await self._know_the_nodes()
             self.listener.accept()
             self._enter(NodeState.UP, EventKind.JOINED)
             self.notifier.ready()
             await wait_for(signals.drain, *tasks)
+            if signals.first is signal.SIGTERM and await self._hand_over():
+                return
             self._enter(NodeState.DRAINING, EventKind.DRAINING)
             self.notifier.stopping()
             # Whoever sends clients here (keepalived, a load balancer) asks /readyz, and needs a moment to notice.
@@ -133,17 +161,50 @@ class ProxyDaemon:
         except OSError as error:
             raise CommandError(taken(f"{settings.id} (admin)", settings.admin_host, settings.admin_port)) from error
 
+    async def _hand_over(self) -> bool:
+        """Leave the connections to the next process, if there is a keeper. Returns whether they are in its hands."""
+        keeping = self.board.keeping
+        if keeping is None or not keeping.keeper.connected:
+            return False
+        self.notifier.stopping()
+        # New clients wait in the backlog for the next process.
+        self.listener.close()
+        relays = await self.board.quiesce(_QUIESCE)
+        if not await keeping.hand_over(relays):
+            log.error("the keeper is gone: clients have to come back", extra=fields(clients=len(relays)))
+            self.board.watch_again(relays)
+            return False
+        self.board.leave(relays)
+        log.info("handed over", extra=fields(connections=len(relays)))
+        self._enter(NodeState.STOPPED, EventKind.STOPPED)
+        await self.announcer.told(_LAST_WORD)
+        return True
+
+    def _node_at(self, node_id: str, address: tuple[str, int]) -> Node:
+        """Return the node of a connection that was taken over, also if the registry has not told of it yet."""
+        node = self.router.nodes.get(node_id)
+        if node is None:
+            node = self.router.assume(node_id, address, asyncio.get_running_loop().time())
+            self.links.open(node)
+        return node
+
+    async def _until(self, known: Callable[[], bool]) -> bool:
+        """Wait for news that make something known, but not for long. Returns whether they came."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                while not known():
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            return False
+        return True
+
     async def _know_the_nodes(self) -> None:
         """Wait for the first snapshot and the links: a proxy that restarts would turn away all who wait for it.
 
         Not for long: without Redis, or with a node that is gone, it goes on as it is.
         """
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                while not self._knows_the_nodes():
-                    self._news.clear()
-                    await self._news.wait()
-        except TimeoutError:
+        if not await self._until(self._knows_the_nodes):
             log.warning("not every node is linked, going on", extra=fields(links=self.links.states()))
 
     def _knows_the_nodes(self) -> bool:
@@ -178,7 +239,7 @@ class ProxyDaemon:
 
     def _take(self, snapshot: Snapshot) -> None:
         self._news.set()
-        joined, left = self.router.update(snapshot)
+        joined, left = self.router.update(snapshot, asyncio.get_running_loop().time())
         for node in joined:
             log.info("node known", extra=fields(node=node.id, host=node.record.host, port=node.record.port))
             self.links.open(node)
@@ -206,6 +267,7 @@ class ProxyDaemon:
             pid=os.getpid(),
             links=self.links.states(),
             nodes={node.id: len(node.relays) for node in self.router.nodes.values()},
+            moves=self.board.moves.figures.totals(),
         )
 
     # For the admin server.
@@ -229,6 +291,7 @@ class ProxyDaemon:
             "connections": self.counters.connections,
             "started_at": self.started_at,
             "registry_reachable": self.membership.away_since is None,
+            "moves": self.board.moves.figures.totals(),
             "nodes": {
                 node.id: {
                     "state": node.state,
@@ -243,7 +306,18 @@ class ProxyDaemon:
 
     def stat(self) -> dict[str, Any]:
         """One sample for `flux stat`."""
-        return stat(self.counters.connections, 0, 0, self.watch.worst("stat"), self.figures)
+        sample = stat(self.counters.connections, 0, 0, self.watch.worst("stat"), self.figures)
+        return {**sample, **self.board.moves.figures.recent(time.monotonic())}
+
+    def _commands(self) -> list[web.RouteDef]:
+        async def get_rebalance(_: web.Request) -> web.Response:
+            return admin.json_response({"id": self.settings.id, **self.rebalance.status()})
+
+        async def post_rebalance(request: web.Request) -> web.Response:
+            away = self.rebalance.hurry() if request.query.get("now") == "1" else self.rebalance.status()["away"]
+            return admin.json_response({"id": self.settings.id, "moving": away}, 202)
+
+        return [web.get("/rebalance", get_rebalance), web.post("/rebalance", post_rebalance)]
 
 
 async def run(settings: ProxySettings, redis: RedisSettings) -> None:

@@ -1,7 +1,6 @@
 """The proxy's end of the links: one WebSocket to each node's admin port (design, section 6)."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 
@@ -9,8 +8,11 @@ import aiohttp
 import msgspec
 
 from flux_gateway.core import link
+from flux_gateway.core.lifecycle import NodeState
 from flux_gateway.core.liveness import LinkState
+from flux_gateway.core.residue import limit_for
 from flux_gateway.core.timeline import EventKind
+from flux_gateway.proxy.moves import Moves
 from flux_gateway.proxy.nodes import Node
 from flux_gateway.proxy.router import Router
 from flux_gateway.proxy.settings import ProxySettings
@@ -24,6 +26,15 @@ _TICK = 0.05
 _CONNECT = 1.0
 """Seconds for a link to be opened, handshake included."""
 
+_LONGEST = link.size_limit(limit_for(2**30))
+"""Bytes a message of a node may have: a session with as much of an unfinished message as is ever carried."""
+
+_STALL = 0.5
+"""Seconds by which this process must have been late for a silence to be its own fault."""
+
+Told = Callable[[Node, link.ToProxy], None]
+"""Called with what a node says about sessions that move."""
+
 Tell = Callable[[EventKind, str, str], None]
 """Called with (kind, detail, node id) for the time line."""
 
@@ -31,8 +42,8 @@ Tell = Callable[[EventKind, str, str], None]
 class Links:
     """Keeps a link to each node open, and judges the nodes by them."""
 
-    def __init__(self, settings: ProxySettings, router: Router, token: str, tell: Tell) -> None:
-        self._settings, self._router, self._tell = settings, router, tell
+    def __init__(self, settings: ProxySettings, router: Router, moves: Moves, token: str, tell: Tell) -> None:
+        self._settings, self._router, self._moves, self._tell = settings, router, moves, tell
         # A link that has gone silent is opened anew: the old connection would resume only with TCP's retransmission
         # times, by then long.
         self._patience = aiohttp.ClientWSTimeout(ws_receive=settings.link_silence, ws_close=0.2)
@@ -72,7 +83,7 @@ class Links:
                     url = f"http://{node.record.host}:{node.record.admin_port}/link"
                     async with self._session.ws_connect(
                         url, params={"proxy": self._settings.id}, headers=self._headers,
-                        max_msg_size=65_536, timeout=self._patience,
+                        max_msg_size=_LONGEST, timeout=self._patience,
                     ) as socket:
                         deadline.reschedule(None)
                         pause = 0.05
@@ -85,27 +96,38 @@ class Links:
 
     async def _serve(self, node: Node, socket: aiohttp.ClientWebSocketResponse) -> None:
         node.health.connected(self._loop.time())
-        pinging = asyncio.create_task(self._ping(socket), name=f"ping {node.id}")
+        outbox = _Outbox(socket)
+        node.say = outbox.say
+        self._moves.connected(node)
+        tasks = [
+            asyncio.create_task(outbox.write(), name=f"say {node.id}"),
+            asyncio.create_task(self._ping(outbox), name=f"ping {node.id}"),
+        ]
         try:
             async for message in socket:
                 if message.type not in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT):
                     continue
-                said = link.decode(message.data)
+                said = link.decode_at_proxy(message.data)
                 if isinstance(said, link.Status):
                     node.health.heard(self._loop.time())
                     node.told(said)
                     self._judge(node)
+                    if said.state is NodeState.DRAINING:
+                        self._moves.evacuate()
+                else:
+                    self._moves.told(node, said)
         finally:
-            pinging.cancel()
-            await asyncio.gather(pinging, return_exceptions=True)
+            node.say = None
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _ping(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    async def _ping(self, outbox: "_Outbox") -> None:
         sequence = 0
-        with contextlib.suppress(ConnectionError):  # the reading side notices too
-            while True:
-                sequence += 1
-                await socket.send_bytes(link.encode(link.Ping(sequence)))
-                await asyncio.sleep(self._settings.link_interval)
+        while True:
+            sequence += 1
+            outbox.say(link.Ping(sequence))
+            await asyncio.sleep(self._settings.link_interval)
 
     def _down(self, node: Node) -> None:
         node.health.closed(self._loop.time())
@@ -113,9 +135,14 @@ class Links:
 
     async def run(self) -> None:
         """Judge the links for ever."""
+        looked_at = self._loop.time()
         while True:
             now = self._loop.time()
+            late, looked_at = now - looked_at - _TICK, now
             for node in list(self._router.nodes.values()):
+                if late > _STALL:
+                    # What the nodes said meanwhile has not been read yet.
+                    node.health.excuse(late)
                 node.health.tick(now)
                 node.ramp = node.health.ramp(now)
                 self._judge(node)
@@ -155,3 +182,28 @@ class Links:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         await self._session.close()
+
+
+class _Outbox:
+    """What is said over one link goes out in order, by one task."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self._waiting: list[link.ToNode] = []
+        self._news = asyncio.Event()
+
+    def say(self, message: link.ToNode) -> None:
+        self._waiting.append(message)
+        self._news.set()
+
+    async def write(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            messages, self._waiting = self._waiting, []
+            for message in messages:
+                try:
+                    await self._socket.send_bytes(link.encode(message))
+                except ConnectionError:
+                    log.debug("link closed while something was said")  # the reading side notices too
+                    return

@@ -1,7 +1,9 @@
 """What a proxy knows of each node: registry record, link, and the connections it relays there."""
 
+from collections.abc import Callable
+
 from flux_gateway.core.lifecycle import GONE, TAKES_SESSIONS, NodeState
-from flux_gateway.core.link import Status
+from flux_gateway.core.link import Status, ToNode
 from flux_gateway.core.liveness import LinkHealth, LinkPolicy, LinkState
 from flux_gateway.core.membership import NodeRecord
 from flux_gateway.proxy.relay import Relay
@@ -10,12 +12,18 @@ from flux_gateway.proxy.relay import Relay
 class Node:
     """One gateway node as this proxy sees it. Implements `core.balance.Candidate`."""
 
-    def __init__(self, record: NodeRecord, policy: LinkPolicy) -> None:
+    def __init__(self, record: NodeRecord, policy: LinkPolicy, now: float = 0.0) -> None:
+        """`now`: monotonic seconds."""
         self.record = record
+        self.known_at = now
         self.health = LinkHealth(policy)
         self.relays: dict[Relay, None] = {}
         self.opening = 0
         """Handshakes this proxy is waiting for."""
+        self.overtaken: dict[str, int] = {}
+        """Sessions attached elsewhere while this node was out of reach, with their fencing numbers: to be dropped."""
+        self.say: Callable[[ToNode], None] | None = None
+        """Sends a message over the link; None while there is no link."""
         self.ramp = 1.0
         self.dial_failures = 0
         self.opened = 0
@@ -41,6 +49,10 @@ class Node:
     def usable(self) -> bool:
         """Whether new sessions should go here."""
         return self.health.state is LinkState.UP and self.state in TAKES_SESSIONS
+
+    def silence(self, now: float) -> float:
+        """Return the seconds since the node was heard last, or since this proxy has known of it."""
+        return now - max(self.health.heard_at, self.known_at)
 
     @property
     def own(self) -> int:

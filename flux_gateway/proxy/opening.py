@@ -1,27 +1,40 @@
 """A client connection until a node has answered its handshake: head, route, dial, answer, next rank."""
 
 import socket
+import time
 import uuid
 from collections.abc import Iterator
 from errno import EINPROGRESS
+from functools import lru_cache
 from typing import Protocol
 
 from flux_gateway.core import proxy_protocol
 from flux_gateway.core.affinity import AffinityNames, affinity_key
 from flux_gateway.core.errors import HttpError
-from flux_gateway.core.http_head import find_end, parse_request, require_websocket, response_status
-from flux_gateway.proxy import relay
+from flux_gateway.core.http_head import (
+    find_end,
+    parse_request,
+    require_websocket,
+    response_header,
+    response_status,
+)
+from flux_gateway.core.slots import slot_of
+from flux_gateway.proxy import relay_needs
 from flux_gateway.proxy.counters import ProxyCounters
 from flux_gateway.proxy.nodes import Node
 from flux_gateway.proxy.relay import Relay
+from flux_gateway.proxy.relay_needs import Origin
 from flux_gateway.proxy.settings import ProxySettings
 from flux_gateway.runtime import tcp
 from flux_gateway.runtime.poller import IN, OUT, Poller
 
 _ANSWER_LIMIT = 65_536
 
+# One value for all sessions that are alike: a proxy holds very many of them.
+origin = lru_cache(maxsize=1024)(Origin)
 
-class Owner(relay.Owner, Protocol):
+
+class Owner(relay_needs.Owner, Protocol):
     """What an opening needs of the switchboard that holds it."""
 
     settings: ProxySettings
@@ -29,8 +42,8 @@ class Owner(relay.Owner, Protocol):
     affinity: AffinityNames
     poller: Poller
 
-    def targets(self, key: str) -> Iterator[Node]:
-        """Yield the nodes to dial for an affinity key, best first."""
+    def targets(self, slot: int) -> Iterator[Node]:
+        """Yield the nodes to dial for a slot, best first."""
 
     def head_complete(self, opening: "Opening") -> None:
         """The request head has arrived."""
@@ -47,6 +60,9 @@ class Owner(relay.Owner, Protocol):
     def connected(self, opening: "Opening", node: Node, relay: Relay) -> None:
         """A node has answered."""
 
+    def started(self, relay: Relay, node: Node) -> None:
+        """The node's answer is on its way to the client."""
+
     def refuse(self, opening: "Opening", error: HttpError) -> None:
         """Answer the client with an HTTP error."""
 
@@ -58,7 +74,7 @@ class Opening:
     """Owns the client's socket, and the backend's as long as it dials. Replaced by a `Relay` when a node answers."""
 
     __slots__ = (
-        "_address", "_answer", "_backend", "_board", "_head_size", "_node", "_request", "_targets", "_tried",
+        "_address", "_answer", "_backend", "_board", "_head_size", "_node", "_request", "_slot", "_targets", "_tried",
         "client", "client_ip", "session_id",
     )  # fmt: skip
 
@@ -70,6 +86,7 @@ class Opening:
         self.session_id = ""
         self._request = bytearray()
         self._head_size = 0
+        self._slot = 0
         self._targets: Iterator[Node] = iter(())
         self._tried = 0
         self._node: Node | None = None
@@ -116,7 +133,8 @@ class Opening:
         self._head_size = size
         self.session_id = uuid.uuid4().hex
         key = affinity_key(request, self.client_ip, self._board.affinity)
-        self._targets = self._board.targets(key)
+        self._slot = slot_of(key.encode())
+        self._targets = self._board.targets(self._slot)
         self._board.head_complete(self)
         # Nothing more from the client until a node has answered; broken connections are still reported.
         self._board.poller.modify(self.client.fileno(), 0)
@@ -169,9 +187,11 @@ class Opening:
             self._dial_next("refused")
             return
         record = self._node.record
-        header = proxy_protocol.encode(
-            self._address, (record.host, record.port), {proxy_protocol.UNIQUE_ID: self.session_id.encode()}
-        )
+        tlvs = {
+            proxy_protocol.UNIQUE_ID: self.session_id.encode(),
+            proxy_protocol.PROXY_ID: self._board.settings.id.encode(),
+        }
+        header = proxy_protocol.encode(self._address, (record.host, record.port), tlvs)
         try:
             # A fresh connection's send buffer takes a head of at most a few dozen KiB in one piece.
             sent = self._backend.send(header + self._request)
@@ -214,7 +234,11 @@ class Opening:
         assert backend is not None
         assert node is not None
         self._backend = self._node = None
-        opened = Relay(board, node, self.session_id, self.client, self.client_ip, backend)
+        extensions = response_header(self._answer[:end], b"sec-websocket-extensions")
+        opened = Relay(
+            board, node, self.session_id, self.client, self.client_ip, backend,
+            self._slot, origin(self.path, extensions), time.time(),
+        )  # fmt: skip
         if status == 101:
             assert opened.up is not None
             assert opened.down is not None
@@ -225,6 +249,7 @@ class Opening:
             board.counters.refused[str(status)] += 1
         board.connected(self, node, opened)
         opened.start(bytes(self._answer))
+        board.started(opened, node)
 
     def _leave_backend(self, failure: str) -> None:
         if self._backend is not None:

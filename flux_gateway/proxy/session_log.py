@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 class SessionLog:
-    """One line when a session opens, one when it leaves its node."""
+    """One line when a session opens, one for each move, one when it ends."""
 
     def __init__(self) -> None:
         self._opened: dict[Relay, tuple[str, float]] = {}
@@ -26,6 +26,12 @@ class SessionLog:
             "session opened",
             extra=fields(session=relay.session_id, client=relay.client_ip, path=opening.path, node=node.id),
         )
+
+    def moved(self, relay: Relay, source: Node, node: Node) -> None:
+        """The session goes on at another node."""
+        _, since = self._opened.get(relay, ("", time.monotonic()))
+        self._opened[relay] = (node.id, since)
+        log.info("session moved", extra=fields(session=relay.session_id, source=source.id, node=node.id))
 
     def ended(self, relay: Relay, cause: str) -> None:
         """The session has left its node, because of `cause`."""

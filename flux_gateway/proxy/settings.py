@@ -43,6 +43,12 @@ class ProxySettings(msgspec.Struct, frozen=True, kw_only=True):
     slow_start: Annotated[float, Meta(ge=0, le=3600, description="seconds until a returning node is full again")] = 10.0
     snapshot_interval: Annotated[float, Meta(gt=0, le=60, description="seconds between reads of the registry")] = 2.0
     dead_after: Annotated[float, Meta(gt=0, le=600, description="seconds without link until clients are closed")] = 15.0
+    move_concurrency: Annotated[int, Meta(ge=1, le=10_000, description="sessions that may be between two nodes")] = 16
+    rebalance_share: Annotated[
+        float, Meta(ge=0, le=60, description="part of all sessions that may move in a minute to where they belong")
+    ] = 0.1
+    move_timeout: Annotated[float, Meta(gt=0, le=60, description="seconds a move may take before it is given up")] = 5.0
+    keeper: Annotated[str, Meta(description="unix socket of the keeper; empty for none")] = ""
     backlog: Annotated[int, Meta(ge=1, le=65535, description="connections waiting to be accepted")] = 4096
     log_sessions: Annotated[bool, Meta(description="log a line when a session opens and one when it ends")] = False
 

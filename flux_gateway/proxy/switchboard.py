@@ -12,14 +12,19 @@ from flux_gateway.core.affinity import AffinityNames
 from flux_gateway.core.deadlines import Deadlines
 from flux_gateway.core.errors import HttpError
 from flux_gateway.core.http_head import error_response
+from flux_gateway.proxy.attach import Attach
 from flux_gateway.proxy.counters import ProxyCounters
+from flux_gateway.proxy.keeping import Keeping
+from flux_gateway.proxy.kept import Untracked
 from flux_gateway.proxy.lingering import Lingering
+from flux_gateway.proxy.moves import Moves
 from flux_gateway.proxy.nodes import Node
 from flux_gateway.proxy.opening import Opening
 from flux_gateway.proxy.relay import Relay
 from flux_gateway.proxy.router import Router
 from flux_gateway.proxy.session_log import SessionLog
 from flux_gateway.proxy.settings import ProxySettings
+from flux_gateway.runtime import tcp
 from flux_gateway.runtime.poller import IN, Handler, Poller
 
 log = logging.getLogger(__name__)
@@ -34,7 +39,8 @@ _SPARE_FILES = 256
 class Switchboard:
     """Owns the poller and all sockets. Connections move through it: opening -> relay -> lingering -> gone."""
 
-    def __init__(self, settings: ProxySettings, router: Router, counters: ProxyCounters) -> None:
+    def __init__(self, settings: ProxySettings, router: Router, counters: ProxyCounters, secret: bytes = b"") -> None:
+        """`secret` signs the tickets of sessions that move; without it none does."""
         self.settings = settings
         self.counters = counters
         self.affinity = AffinityNames(settings.query_name, settings.header_name.lower(), settings.cookie_name)
@@ -53,6 +59,8 @@ class Switchboard:
         self._session_log = SessionLog() if settings.log_sessions else None
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._capacity = settings.max_connections or max(1, (files - _SPARE_FILES) // 2)
+        self.moves = Moves(self, router, secret)
+        self.keeping = Keeping(self, settings.keeper) if settings.keeper else None
         self._timer = self._loop.call_later(_SWEEP, self._sweep)
         router.on_lost(self._node_lost)
 
@@ -81,9 +89,9 @@ class Switchboard:
             return False
         return not any(ip_address(ip) in network for network in self._unlimited)
 
-    def targets(self, key: str) -> Iterator[Node]:
-        """Yield the nodes to dial for an affinity key, best first."""
-        return self._router.targets(key)
+    def targets(self, slot: int) -> Iterator[Node]:
+        """Yield the nodes to dial for a slot, best first."""
+        return self._router.targets(slot)
 
     # An opening takes its steps.
 
@@ -118,6 +126,11 @@ class Switchboard:
         self.poller.replace(relay.client.fileno(), relay.on_client)
         self.poller.replace(relay.backend.fileno(), relay.on_backend)
 
+    def started(self, relay: Relay, node: Node) -> None:
+        """A relay goes on, with a node that is new to it: from here on the keeper can hold it."""
+        if self.keeping is not None and relay in node.relays:
+            self.keeping.deposit(relay, node)
+
     def refuse(self, opening: Opening, error: HttpError) -> None:
         """Answer the client with an HTTP error."""
         self.counters.refused[str(error.status)] += 1
@@ -145,16 +158,31 @@ class Switchboard:
         """Nothing goes to or comes from the node any more."""
         if relay.node.relays.pop(relay, relay) is relay:
             return
+        self.moves.ended(relay)
         self.counters.closed[cause] += 1
         if self._session_log is not None:
             self._session_log.ended(relay, cause)
         self.poller.unregister(relay.backend.fileno())
-        relay.backend.close()
+        tcp.end(relay.backend)
+        if self.keeping is not None:
+            self.keeping.withdraw(relay)
 
     def end(self, relay: Relay, cause: str) -> None:
         """End both sides at once."""
         self.leave_node(relay, cause)
         self._close_client(relay)
+
+    def orphaned(self, relay: Relay) -> None:
+        """The node is gone without a word, and its connection is closed: find another one, or give up."""
+        assert isinstance(relay.node, Node)
+        self.moves.orphaned(relay, relay.node)
+
+    def relocated(self, relay: Relay, source: Node, node: Node) -> None:
+        """A session goes on at another node."""
+        source.relays.pop(relay, None)
+        node.relays[relay] = None
+        if self._session_log is not None:
+            self._session_log.moved(relay, source, node)
 
     def linger(self, holder: Opening | Relay) -> None:
         """Everything for the client has been sent: half-close, and wait for it to leave."""
@@ -178,7 +206,7 @@ class Switchboard:
         if holder.client.fileno() < 0:
             return
         self.poller.unregister(holder.client.fileno())
-        holder.client.close()
+        tcp.end(holder.client)
         self.counters.connections -= 1
         if not self.counters.connections:
             self.empty.set()
@@ -205,6 +233,7 @@ class Switchboard:
                 opening.expire()
         for lingering in self._lingering.expired(now):
             self.hang_up(lingering)
+        self.moves.sweep()
 
     def _handler_failed(self, fd: int, handler: Handler, error: Exception) -> None:
         """A handler raised: give up that connection alone. The poller has logged it."""
@@ -216,6 +245,57 @@ class Switchboard:
             owner.abandon("internal error")
         elif isinstance(owner, Lingering):
             self.hang_up(owner)
+        elif isinstance(owner, Attach):
+            owner.expire()
+
+    # The process before, and the one after.
+
+    def take_over(self, relay: Relay, node: Node) -> None:
+        """A connection of the process before goes on in this one."""
+        self.counters.connections += 1
+        self.empty.clear()
+        self._per_ip[relay.client_ip] += 1
+        node.relays[relay] = None
+        self.poller.register(relay.client.fileno(), 0, relay.on_client)
+        self.poller.register(relay.backend.fileno(), 0, relay.on_backend)
+        if isinstance(relay.up, Untracked):
+            self.moves.track(relay)
+        relay.watch()
+
+    async def quiesce(self, seconds: float) -> list[Relay]:
+        """Let handshakes and moves come to their end, at most so long; then touch no relay any more.
+
+        Returns the relays that another process can go on with. The clients of all others are let go.
+        """
+        until = self._loop.time() + seconds
+        await self.moves.settle(seconds)
+        while (self._heads or self._dials or self._answers) and self._loop.time() < until:  # noqa: ASYNC110
+            await asyncio.sleep(_SWEEP / 5)  # each ends by a call from the poller or from the sweep
+        able = []
+        for relay in self.relays():
+            if relay.up is None or relay.move is not None or relay.ending:
+                relay.give_up(1012, "proxy is restarting, connect again", "proxy restarting")
+            else:
+                self.poller.unregister(relay.client.fileno())
+                self.poller.unregister(relay.backend.fileno())
+                able.append(relay)
+        return able
+
+    def watch_again(self, relays: list[Relay]) -> None:
+        """Nobody goes on with these relays after all: they are this process' again."""
+        for relay in relays:
+            self.poller.register(relay.client.fileno(), 0, relay.on_client)
+            self.poller.register(relay.backend.fileno(), 0, relay.on_backend)
+            relay.watch()
+
+    def leave(self, relays: list[Relay]) -> None:
+        """Let go of relays that the keeper holds: their connections stay open."""
+        for relay in relays:
+            if isinstance(relay.node, Node):
+                relay.node.relays.pop(relay, None)
+            relay.client.close()
+            relay.backend.close()
+            self.counters.connections -= 1
 
     def relays(self) -> list[Relay]:
         """Return every relayed connection."""

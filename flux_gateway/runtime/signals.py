@@ -1,4 +1,7 @@
-"""SIGTERM and SIGINT: the first asks to drain, the second to end at once."""
+"""SIGTERM and SIGINT: the first asks to drain, the second to end at once.
+
+Where a program can leave its work to its next process, SIGTERM asks for that and SIGINT for an end without a next one.
+"""
 
 import asyncio
 import signal
@@ -10,10 +13,13 @@ class StopSignals:
     def __init__(self) -> None:
         self.drain = asyncio.Event()
         self.now = asyncio.Event()
+        self.first: signal.Signals | None = None
+        """What `drain` was set by."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self._receive)
+            asyncio.get_running_loop().add_signal_handler(number, self._receive, number)
 
-    def _receive(self) -> None:
+    def _receive(self, number: signal.Signals) -> None:
+        self.first = self.first or number
         (self.now if self.drain.is_set() else self.drain).set()
 
 

@@ -46,6 +46,13 @@ def adopt(sock: socket.socket) -> None:
     _tune(sock)
 
 
+def end(sock: socket.socket) -> None:
+    """Close a connection, even if another process holds a duplicate: then `close` alone would not reach the peer."""
+    with contextlib.suppress(OSError):  # closed or reset already
+        sock.shutdown(socket.SHUT_RDWR)
+    sock.close()
+
+
 def _socket(host: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)

@@ -3,18 +3,22 @@
 import asyncio
 import logging
 import signal
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import psutil
 
 from flux_gateway.runtime.logging import fields
+from flux_gateway.supervisor import handing
 from flux_gateway.supervisor.state_dir import StateDir
 from flux_gateway.supervisor.topology import Program
 
 log = logging.getLogger(__name__)
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
+"""Seconds until what has crashed starts again: after the first crash in a row, and after many."""
+
 _SETTLED = 30.0
 """Seconds of life after which earlier crashes are forgotten."""
 
@@ -25,8 +29,12 @@ _LOG_LIMIT = 16 * 2**20
 class Child:
     """Keeps one program running until it is stopped or held."""
 
-    def __init__(self, program: Program, state: StateDir, on_start: Callable[[], None]) -> None:
+    def __init__(
+        self, program: Program, state: StateDir, on_start: Callable[[], None], sockets: Iterable[socket.socket] = ()
+    ) -> None:
+        """`sockets` listen already, and every process of this program gets them: those who connect in between wait."""
         self.program = program
+        self._sockets = list(sockets)
         self._on_start = on_start
         self._state = state
         self._process: asyncio.subprocess.Process | None = None
@@ -99,9 +107,11 @@ class Child:
         file = self._state.log(self.program.name)
         if file.exists() and file.stat().st_size > _LOG_LIMIT:
             file.rename(file.with_suffix(".log.old"))
+        descriptors = [sock.fileno() for sock in self._sockets]
         with file.open("ab") as stream:
             self._process = await asyncio.create_subprocess_exec(
-                *self.program.argv,
+                *handing.command(self.program.argv, descriptors),
+                pass_fds=descriptors,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
@@ -129,27 +139,37 @@ class Child:
         self._go.set()
 
     async def restart(self, patience: float) -> None:
-        """Stop the process with SIGTERM, in the end with SIGKILL, and let it start again."""
+        """Stop the process with SIGTERM, in the end with SIGKILL, and let it start again.
+
+        At SIGTERM a proxy leaves its clients to the process that comes next.
+        """
         self.release()
         if self.pid is None:
             return
         self._requested = True
-        await self._end(patience)
+        await self._end(signal.SIGTERM, patience)
 
     async def stop(self, patience: float) -> None:
-        """Stop for good: SIGTERM, after `patience` seconds a second one, then SIGKILL."""
+        """Stop for good: the program's signal for that, after `patience` seconds a second one, then SIGKILL."""
         self._stop.set()
         self._go.set()
-        await self._end(patience)
+        self.close_sockets()
+        await self._end(self.program.stop_signal, patience)
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _end(self, patience: float) -> None:
+    def close_sockets(self) -> None:
+        """Listen no more on behalf of the program; a process that runs has its own duplicates."""
+        for sock in self._sockets:
+            sock.close()
+        self._sockets.clear()
+
+    async def _end(self, asking: signal.Signals, patience: float) -> None:
         process = self._process
         if process is None:
             return
-        for number, seconds in ((signal.SIGTERM, patience), (signal.SIGTERM, 3.0), (signal.SIGKILL, 5.0)):
+        for number, seconds in ((asking, patience), (asking, 3.0), (signal.SIGKILL, 5.0)):
             if process.returncode is not None:
                 return
             process.send_signal(number)

@@ -5,12 +5,15 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import time
 
 import msgspec
 
 from flux_gateway.core.errors import CommandError, FluxError
+from flux_gateway.runtime import tcp
 from flux_gateway.runtime.logging import fields
+from flux_gateway.runtime.ports import taken
 from flux_gateway.runtime.signals import StopSignals, wait_for
 from flux_gateway.supervisor import topology
 from flux_gateway.supervisor.child import Child
@@ -65,9 +68,16 @@ class Supervisor:
             self._state.processes.unlink(missing_ok=True)
 
     def _add(self, program: topology.Program) -> Child:
-        child = self._children[program.name] = Child(program, self._state, self._note_processes)
+        sockets = [self._opened(program, *address) for address in program.opened]
+        child = self._children[program.name] = Child(program, self._state, self._note_processes, sockets)
         child.start()
         return child
+
+    def _opened(self, program: topology.Program, host: str, port: int) -> socket.socket:
+        try:
+            return tcp.listener(host, port, self._settings.backlog, shared=True)
+        except OSError as error:
+            raise CommandError(taken(f"{program.name} (clients)", host, port)) from error
 
     async def _until_ready(self, child: Child, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -76,11 +86,13 @@ class Supervisor:
                     await asyncio.sleep(0.02)
 
     async def _stop_all(self) -> None:
-        """Dashboard, proxies, gateways, Redis: each group at once, the groups one after another."""
+        """Dashboard, proxies, keepers, gateways, Redis: each group at once, the groups one after another."""
+        for child in self._children.values():
+            child.close_sockets()  # whoever comes now would wait for a proxy that never comes back
         await self._faults.heal_all()
         for restart in self._restarts:
             restart.cancel()
-        for kind in ("dashboard", "proxy", "gateway", "redis"):
+        for kind in ("dashboard", "proxy", "keeper", "gateway", "redis"):
             group = [child for child in self._children.values() if child.program.kind == kind]
             await asyncio.gather(*(child.stop(self._patience) for child in group))
         log.info("everything stopped")

@@ -1,7 +1,8 @@
-"""Whether a program is ready: `/readyz` of a daemon, a PING for Redis."""
+"""Whether a program is ready: `/readyz` of a daemon, a PING for Redis, a count for a keeper."""
 
 import asyncio
 
+from flux_gateway.keeper.link import count
 from flux_gateway.supervisor.topology import Program
 
 _PATIENCE = 1.0
@@ -11,6 +12,9 @@ async def ready(program: Program, redis_password: str) -> bool:
     """Ask the program. False when it does not answer, or says that it is not ready."""
     try:
         async with asyncio.timeout(_PATIENCE):
+            if program.socket:
+                await count(program.socket)
+                return True
             if program.admin is None:
                 host, port = program.listens[0]
                 answer = await _exchange(host, port, f"AUTH {redis_password}\r\nPING\r\n".encode(), b"+PONG")

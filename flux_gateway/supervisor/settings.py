@@ -13,6 +13,7 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True):
     proxies: Annotated[int, Meta(ge=1, le=16, description="how many proxies; they share the port")] = 1
     host: Annotated[str, Meta(min_length=1, description="address clients connect to")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535, description="port clients connect to")] = 8080
+    backlog: Annotated[int, Meta(ge=1, le=65535, description="clients that wait while their proxy restarts")] = 4096
     dashboard_host: Annotated[str, Meta(min_length=1, description="address of the dashboard")] = "127.0.0.1"
     dashboard_port: Annotated[int, Meta(ge=1, le=65535, description="port of the dashboard")] = 9090
     redis_port: Annotated[int, Meta(ge=1, le=65535, description="port of the cluster's own Redis")] = 6379

@@ -19,6 +19,7 @@ class StateDir:
         self.configs = self.path / "config"
         self.logs = self.path / "logs"
         self.redis = self.path / "redis"
+        self.keepers = self.path / "keeper"
         self.token = self.path / "token"
         self.redis_password = self.path / "redis-password"
         self.processes = self.path / "processes.json"
@@ -29,7 +30,7 @@ class StateDir:
     def create(self) -> None:
         """Make the directories and the secrets that do not exist yet."""
         try:
-            for directory in (self.path, self.configs, self.logs, self.redis):
+            for directory in (self.path, self.configs, self.logs, self.redis, self.keepers):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise CommandError(f"cannot create the state directory {self.path}: {error.strerror}") from error
@@ -45,6 +46,10 @@ class StateDir:
         with os.fdopen(descriptor, "w") as stream:
             stream.write(text)
         fresh.rename(file)
+
+    def keeper(self, number: int) -> Path:
+        """Return the socket of a proxy's keeper; its path is shorter than that of the supervisor's."""
+        return self.keepers / f"{number}.sock"
 
     def log(self, name: str) -> Path:
         """Return the log file of a process."""

@@ -1,6 +1,7 @@
 """From the cluster's settings to the programs to run: command line, configuration file, addresses."""
 
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,29 @@ from flux_gateway.supervisor.settings import GATEWAY_ADMIN_PORT, GATEWAY_PORT, P
 from flux_gateway.supervisor.state_dir import StateDir
 
 
+_LEAVING = 4.0
+"""Seconds in which a proxy that ends for good closes its clients: `flux down` waits five, then it ends at once."""
+
+
 class Program(msgspec.Struct, frozen=True):
     """One process of the cluster."""
 
     name: str
     kind: str
-    """redis, gateway, proxy or dashboard."""
+    """redis, gateway, keeper, proxy or dashboard."""
     argv: tuple[str, ...]
     listens: tuple[tuple[str, int], ...]
     """Addresses that must be free before it starts."""
     admin: tuple[str, int] | None
-    """Where `/readyz` is asked; None for Redis."""
+    """Where `/readyz` is asked; None for Redis and keepers."""
     address: str
     """Own loopback address: what a partition cuts off."""
+    opened: tuple[tuple[str, int], ...] = ()
+    """Addresses of `listens` that the supervisor opens for it, and keeps open while it restarts."""
+    socket: str = ""
+    """Unix socket where a keeper is asked."""
+    stop_signal: signal.Signals = signal.SIGTERM
+    """What asks it to end for good."""
 
 
 def redis_binary(name: str) -> str:
@@ -87,6 +98,13 @@ def gateway(number: int, settings: ClusterSettings, state: StateDir) -> Program:
     return Program(name, "gateway", argv, listens, (address, GATEWAY_ADMIN_PORT), address)
 
 
+def keeper(number: int, settings: ClusterSettings, state: StateDir) -> Program:
+    """Return the keeper of the proxy with this number, and write its configuration."""
+    name, socket = f"keeper-{number}", str(state.keeper(number))
+    argv = _daemon("keeper", name, {"id": name, "socket": socket}, None, state)
+    return Program(name, "keeper", argv, (), None, settings.address(2, number), socket=socket)
+
+
 def proxy(number: int, settings: ClusterSettings, state: StateDir) -> Program:
     """Return the proxy of a number from 1, and write its configuration."""
     name, address = f"proxy-{number}", settings.address(2, number)
@@ -98,11 +116,16 @@ def proxy(number: int, settings: ClusterSettings, state: StateDir) -> Program:
         "admin_port": PROXY_ADMIN_PORT,
         "source": address,
         "token_file": str(state.token),
-        "drain_timeout": settings.drain_timeout,
+        "drain_timeout": min(settings.drain_timeout, _LEAVING),
+        "keeper": str(state.keeper(number)),
     }
     argv = _daemon("proxy", name, values, settings, state)
-    listens = ((settings.host, settings.port), (address, PROXY_ADMIN_PORT))
-    return Program(name, "proxy", argv, listens, (address, PROXY_ADMIN_PORT), address)
+    clients = (settings.host, settings.port)
+    listens = (clients, (address, PROXY_ADMIN_PORT))
+    # At SIGTERM it would leave its clients to a next process, which never comes.
+    return Program(
+        name, "proxy", argv, listens, (address, PROXY_ADMIN_PORT), address, (clients,), stop_signal=signal.SIGINT
+    )
 
 
 def dashboard(settings: ClusterSettings, state: StateDir) -> Program:
@@ -118,16 +141,18 @@ def programs(settings: ClusterSettings, state: StateDir) -> list[Program]:
     return [
         redis(settings, state),
         *(gateway(number, settings, state) for number in range(1, settings.gateways + 1)),
-        *(proxy(number, settings, state) for number in range(1, settings.proxies + 1)),
+        *(make(number, settings, state) for number in range(1, settings.proxies + 1) for make in (keeper, proxy)),
         dashboard(settings, state),
     ]
 
 
 def _daemon(
-    kind: str, name: str, values: dict[str, Any], settings: ClusterSettings, state: StateDir
+    kind: str, name: str, values: dict[str, Any], settings: ClusterSettings | None, state: StateDir
 ) -> tuple[str, ...]:
+    """Write the configuration of a daemon, and return its command line. Without `settings` it needs no Redis."""
     file = state.configs / f"{name}.toml"
-    state.write_private(file, toml({kind: values, "redis": redis_section(settings, state)}))
+    redis_too = {"redis": redis_section(settings, state)} if settings is not None else {}
+    state.write_private(file, toml({kind: values, **redis_too}))
     return (sys.executable, "-m", "flux_gateway", kind, "--config", str(file))
 
 

@@ -2,11 +2,14 @@
 
 import itertools
 import signal
+import socket
 import threading
 import time
 
 import pytest
 
+from flux_gateway.core.link import Released
+from tests.integration.gateway.proxy_side import QUIET, ProxySide, fill, frames_in, to_end
 from tests.integration.gateway.wire import BINARY, CLOSE, Arrived, Wire, connect, frame, request
 from tests.processes import Daemon, Stack, until
 
@@ -120,3 +123,79 @@ def test_what_was_accepted_before_the_close_frame_is_answered(draining: Daemon) 
     echoes = [int(one.payload) for one in arrived[:-1]]
     assert echoes == list(range(len(echoes)))
     assert len(echoes) >= 200
+
+
+def test_sessions_that_a_proxy_could_fetch_are_closed_in_the_second_half_only(stack: Stack, draining: Daemon) -> None:
+    """All others are closed from the start: those without a proxy, and those whose proxy has no link here."""
+    side, elsewhere = ProxySide(stack), ProxySide(stack, 8)
+    with side.link(draining):
+        waiting, waited = watch([side.open(draining)[1] for _ in range(10)])
+        without, alone = watch(
+            [connect(draining.address) for _ in range(5)] + [elsewhere.open(draining)[1] for _ in range(5)]
+        )
+        started = time.monotonic()
+        assert draining.post("/drain?seconds=3")[0] == 202
+        for thread in waiting + without:
+            thread.join(10)
+    assert {code for _, code in waited + alone} == {1012}
+    for closed, begin in ((waited, 1.35), (alone, 0.0)):
+        moments = sorted(moment - started for moment, _ in closed)
+        assert len(moments) == 10
+        assert begin <= moments[0] < begin + 0.5, moments
+        # Evenly up to a tenth of the window before its end. Sessions alone have no more time than until then, either.
+        assert moments[-1] < 3, moments
+        assert max(later - earlier for earlier, later in itertools.pairwise(moments)) < 0.75, moments
+
+
+def test_a_proxy_whose_link_breaks_in_a_drain_leaves_its_sessions_to_the_second_half(
+    stack: Stack, draining: Daemon
+) -> None:
+    side = ProxySide(stack)
+    told = side.link(draining)
+    threads, closed = watch([side.open(draining)[1]])
+    started = time.monotonic()
+    assert draining.post("/drain?seconds=2")[0] == 202
+    told.cut()
+    threads[0].join(5)
+    (moment, code), = closed
+    assert code == 1012
+    assert 0.9 <= moment - started < 2
+
+
+def test_a_node_whose_sessions_have_all_left_stops_early(stack: Stack) -> None:
+    stack.redis()
+    node, side = stack.gateway(drain_timeout=30, ping_interval=QUIET), ProxySide(stack)
+    with side.link(node) as told:
+        wires = dict(side.open(node) for _ in range(20))
+        node.signal(signal.SIGTERM)
+        told.hear_state("DRAINING")
+        told.agree(*wires)
+        for session, wire in wires.items():
+            wire.echo()
+            assert side.fetch_agreed(told, session, wire)[1] == []
+        started = time.monotonic()
+        assert node.wait(5) == 0
+        assert time.monotonic() - started < 2
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_node_that_stops_early_brings_its_last_answers_out(stack: Stack, reads: bool) -> None:
+    """The session has left, but its client is still reading what the node answered before that. Has it stopped
+    reading, the node waits no longer than for the answer to a close."""
+    stack.redis()
+    node, side = stack.gateway(drain_timeout=30, close_timeout=2, ping_interval=QUIET), ProxySide(stack)
+    with side.link(node) as told:
+        session, wire = side.open(node, receive_buffer=4096)
+        sent = fill(wire, told)
+        node.signal(signal.SIGTERM)
+        told.hear_state("DRAINING")
+        told.agree(session)
+        wire.socket.shutdown(socket.SHUT_WR)
+        started = time.monotonic()
+        assert told.hear(Released).session == session
+        if reads:
+            time.sleep(1)  # slow, but in time
+            wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**20)
+            assert [len(one.payload) for one in frames_in(to_end(wire))] == [4096] * sent
+        assert node.wait(5) == 0
+        assert 1 < time.monotonic() - started < 4

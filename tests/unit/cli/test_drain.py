@@ -3,10 +3,16 @@
 import contextlib
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from websockets.sync.client import ClientConnection, connect
 
+from flux_gateway.cli.main import cli
+from flux_gateway.runtime import admin_client
+from tests.processes import Stack
 from tests.unit.cli.conftest import Host
 
 
@@ -54,3 +60,41 @@ def test_a_drain_that_somebody_undoes_ends_the_wait(host: Host, sessions: list[C
     assert waiting.returncode == 1
     assert "gateway-1 takes sessions again" in err
     host.flux("drain", "gateway-1", "--seconds", "0", "--wait")  # for the fixture's undrain
+
+
+@pytest.fixture
+def brief(tmp_path: Path) -> Iterator[Host]:
+    """A cluster whose only node gives up its sessions within 1 s by default, but is 5 s about it now; it holds ten."""
+    with Stack(tmp_path) as stack, contextlib.ExitStack() as clients:
+        stack.redis()
+        node = stack.gateway(drain_timeout=1)
+        stack.proxy()
+        host = Host(tmp_path, stack)
+        host.write()
+        for number in range(10):
+            clients.enter_context(connect(f"{node.url}/echo?session={number}", proxy=None))
+        host.flux("drain", "gateway-1", "--seconds", "5")
+        yield host
+
+
+def test_without_seconds_it_waits_for_as_long_as_the_node_s_own_window(brief: Host) -> None:
+    started = time.monotonic()
+    _, err = brief.flux("drain", "gateway-1", "--wait", status=1)
+    assert 2.9 < time.monotonic() - started < 4.8
+    assert "gateway-1 still holds " in err
+    assert "the window is over" in err
+
+
+def test_a_node_of_an_older_release_does_not_tell_its_window(brief: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = admin_client.get
+
+    def older(host: str, port: int, path: str, timeout: float = 2.0) -> Any:
+        info = asked(host, port, path, timeout)
+        del info["drain_timeout"]
+        return info
+
+    monkeypatch.setattr(admin_client, "get", older)
+    monkeypatch.setenv("FLUX_DEPLOYED", str(brief.file))
+    result = CliRunner().invoke(cli, ["drain", "gateway-1", "--wait"])
+    assert result.exit_code == 0, result.output
+    assert "gateway-1 is empty after " in result.stdout

@@ -11,6 +11,7 @@ import pytest
 from flux_gateway.core.balance import Bounds
 from flux_gateway.core.liveness import LinkPolicy
 from flux_gateway.core.membership import Snapshot
+from flux_gateway.core.slots import slot_of
 from flux_gateway.proxy.counters import ProxyCounters
 from flux_gateway.proxy.listener import Listener
 from flux_gateway.proxy.nodes import Node
@@ -113,7 +114,7 @@ async def world(bad: Behaviour | None, good: Behaviour | None = accept) -> Async
     made.router.update(Snapshot({name: record(name) for name in ("a", "b")}))
     for node in made.router.nodes.values():
         link_up(node)
-    for node, port in zip(list(made.router.targets("alice")), ports, strict=True):
+    for node, port in zip(list(made.router.targets(slot_of(b"alice"))), ports, strict=True):
         node.record = msgspec.structs.replace(node.record, port=port)
     made.port = free_port()
     made.listener.open(HOST, made.port, 16)
@@ -134,7 +135,7 @@ def test_the_client_is_served_by_the_next_rank_and_notices_nothing(bad: Behaviou
         async with world(bad) as made:
             assert await made.ask() == ACCEPT
             assert made.counters.retries == 1
-            failures = [node.dial_failures for node in made.router.targets("alice")]
+            failures = [node.dial_failures for node in made.router.targets(slot_of(b"alice"))]
             assert failures == [1, 0]
 
     asyncio.run(run())
@@ -145,7 +146,7 @@ def test_a_node_whose_link_falls_is_left_at_once() -> None:
         async with world(stay_silent) as made:
             made.board._answers.seconds = 60.0
             asking = asyncio.create_task(made.ask())
-            first: Node = next(made.router.targets("alice"))
+            first: Node = next(made.router.targets(slot_of(b"alice")))
             while not first.opening:
                 await asyncio.sleep(0.01)
             made.router.lost(first, False)

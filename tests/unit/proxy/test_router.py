@@ -7,6 +7,7 @@ from flux_gateway.core.lifecycle import NodeState
 from flux_gateway.core.link import Status
 from flux_gateway.core.liveness import LinkPolicy
 from flux_gateway.core.membership import NodeRecord, Snapshot
+from flux_gateway.core.slots import slot_of
 from flux_gateway.proxy.nodes import Node
 from flux_gateway.proxy.router import Router
 
@@ -41,7 +42,7 @@ def link_up(node: Node, connections: int = 0, state: NodeState = NodeState.UP) -
 
 def first(made: Router, key: str) -> str:
     """The node a new client with this key is sent to."""
-    return next(made.targets(key)).id
+    return next(made.targets(slot_of(key.encode()))).id
 
 
 def test_the_same_key_goes_to_the_same_node() -> None:
@@ -64,7 +65,7 @@ def test_placing_many_clients_keeps_every_node_within_the_bound() -> None:
     made = router()
     placed: Counter[str] = Counter()
     for number in range(900):
-        node = next(made.targets(f"client-{number}"))
+        node = next(made.targets(slot_of(f"client-{number}".encode())))
         node.opening += 1  # what the switchboard counts
         placed[node.id] += 1
     assert sum(placed.values()) == 900
@@ -93,7 +94,7 @@ def test_with_no_usable_node_all_are_tried() -> None:
     made = router()
     for node in made.nodes.values():
         node.health.closed(1.0)
-    assert {node.id for node in made.targets("alice")} == set(NAMES)
+    assert {node.id for node in made.targets(slot_of(b"alice"))} == set(NAMES)
 
 
 def test_a_registry_that_comes_back_empty_takes_no_linked_node_away() -> None:

@@ -3,9 +3,10 @@
 import asyncio
 import os
 import signal
+import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -16,6 +17,15 @@ from flux_gateway.supervisor.topology import Program
 SLEEPS = "import time; print('ready', flush=True); time.sleep(600)"
 CRASHES = "import sys; print('ready', flush=True); sys.exit(3)"
 DEAF = "import signal, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
+TELLS = """
+import signal, time
+def told(number, _):
+    print(signal.Signals(number).name, flush=True)
+    raise SystemExit
+for number in (2, 15): signal.signal(number, told)
+print('ready', flush=True)
+while True: time.sleep(600)
+"""
 SECOND_TERM = """
 import signal, time
 def first(*_):
@@ -37,11 +47,11 @@ def program(code: str, name: str = "gateway-1", kind: str = "gateway") -> Progra
 class Supervised:
     """A child, and every process it has started."""
 
-    def __init__(self, what: Program, state: StateDir) -> None:
+    def __init__(self, what: Program, state: StateDir, sockets: Iterable[socket.socket] = ()) -> None:
         self.pids: list[int] = []
         self.times: list[float] = []
         self._log = state.log(what.name)
-        self.child = Child(what, state, self._started)
+        self.child = Child(what, state, self._started, sockets)
 
     def _started(self) -> None:
         self.times.append(time.monotonic())
@@ -57,10 +67,12 @@ class Supervised:
 
 
 @asynccontextmanager
-async def supervised(code: str, folder: Path, *, start: bool = True) -> AsyncIterator[Supervised]:
+async def supervised(
+    code: str, folder: Path, *, start: bool = True, sockets: Iterable[socket.socket] = ()
+) -> AsyncIterator[Supervised]:
     state = StateDir(folder)
     state.create()
-    one = Supervised(program(code), state)
+    one = Supervised(program(code), state, sockets)
     if start:
         one.child.start()
     try:

@@ -7,6 +7,7 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
@@ -14,7 +15,17 @@ from flux_gateway.supervisor import child as child_module
 from flux_gateway.supervisor.child import Child
 from flux_gateway.supervisor.state_dir import StateDir
 from flux_gateway.supervisor.topology import Program
-from tests.unit.supervisor.support import CRASHES, DEAF, SECOND_TERM, SLEEPS, supervised, until
+from tests.unit.supervisor.support import (
+    CRASHES,
+    DEAF,
+    SECOND_TERM,
+    SLEEPS,
+    TELLS,
+    Supervised,
+    program,
+    supervised,
+    until,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -157,6 +168,21 @@ def test_stop_asks_a_second_time_after_the_patience(tmp_path: Path) -> None:
             assert 0.3 <= time.monotonic() - started < 2.5
             assert one.log().split() == ["ready", "first", "second"]
             assert one.child.pid is None
+
+    asyncio.run(main())
+
+
+def test_stop_asks_with_the_signal_of_the_program_and_restart_with_sigterm(tmp_path: Path) -> None:
+    async def main() -> None:
+        state = StateDir(tmp_path)
+        state.create()
+        one = Supervised(msgspec.structs.replace(program(TELLS), stop_signal=signal.SIGINT), state)
+        one.child.start()
+        await one.ready()
+        await one.child.restart(5.0)
+        await one.ready(2)
+        await one.child.stop(5.0)
+        assert one.log().split() == ["ready", "SIGTERM", "ready", "SIGINT"]
 
     asyncio.run(main())
 

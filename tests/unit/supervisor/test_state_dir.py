@@ -21,7 +21,7 @@ def test_directories_and_secrets_are_the_owner_s_alone_whatever_the_umask(tmp_pa
         state.create()
     finally:
         os.umask(before)
-    for directory in (state.path, state.configs, state.logs, state.redis):
+    for directory in (state.path, state.configs, state.logs, state.redis, state.keepers):
         assert mode(directory) == 0o700
     for file in (state.token, state.redis_password):
         assert mode(file) == 0o600

@@ -1,6 +1,7 @@
 """`supervisor.topology`: addresses, command lines, and configuration files that the programs can read."""
 
 import contextlib
+import signal
 import stat
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from flux_gateway.core.errors import CommandError
 from flux_gateway.dashboard.settings import DashboardSettings
 from flux_gateway.gateway.settings import GatewaySettings
+from flux_gateway.keeper.settings import KeeperSettings
 from flux_gateway.proxy.settings import ProxySettings
 from flux_gateway.registry.connect import RedisSettings, connect_blocking
 from flux_gateway.runtime import config
@@ -50,7 +52,8 @@ def configured(program: Program, cls: type[T], section: str = "") -> T:
 
 def test_everything_is_started_redis_first_and_the_dashboard_last(state: StateDir) -> None:
     assert [program.name for program in topology.programs(CLUSTER, state)] == [
-        "redis", "gateway-1", "gateway-2", "gateway-3", "proxy-1", "proxy-2", "dashboard",
+        "redis", "gateway-1", "gateway-2", "gateway-3", "keeper-1", "proxy-1", "keeper-2", "proxy-2",
+        "dashboard",
     ]  # fmt: skip
 
 
@@ -59,12 +62,20 @@ def test_every_process_listens_on_an_address_of_its_own_and_only_proxies_share_t
 ) -> None:
     programs = topology.programs(CLUSTER, state)
     assert [program.address for program in programs[:-1]] == [
-        "127.30.3.1", "127.30.1.1", "127.30.1.2", "127.30.1.3", "127.30.2.1", "127.30.2.2",
+        "127.30.3.1", "127.30.1.1", "127.30.1.2", "127.30.1.3", "127.30.2.1", "127.30.2.1", "127.30.2.2", "127.30.2.2",
     ]  # fmt: skip
     listens = [address for program in programs for address in program.listens]
     shared = {address for address in listens if listens.count(address) > 1}
     assert shared == {("127.0.0.1", 18080)}
-    assert all(program.admin in program.listens for program in programs[1:])
+    assert all(program.admin in program.listens for program in programs[1:] if program.kind != "keeper")
+    assert [program.name for program in programs if program.opened] == ["proxy-1", "proxy-2"]
+    assert {address for program in programs for address in program.opened} == shared
+
+
+def test_only_proxies_are_not_asked_to_end_by_sigterm_which_means_a_next_process_to_them(state: StateDir) -> None:
+    signals = {program.kind: program.stop_signal for program in topology.programs(CLUSTER, state)}
+    assert signals.pop("proxy") is signal.SIGINT
+    assert set(signals.values()) == {signal.SIGTERM}
 
 
 def test_every_daemon_is_this_package_run_by_this_python(state: StateDir) -> None:
@@ -75,7 +86,7 @@ def test_every_daemon_is_this_package_run_by_this_python(state: StateDir) -> Non
 def test_configuration_files_are_the_owner_s_alone_and_valid_toml(state: StateDir) -> None:
     topology.programs(CLUSTER, state)
     files = sorted(state.configs.iterdir())
-    assert len(files) == 7
+    assert len(files) == 9
     for file in files:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         if file.suffix == ".toml":
@@ -108,6 +119,23 @@ def test_a_proxy_reads_back_where_it_listens_and_from_where_it_dials(state: Stat
     assert settings.source == program.address == "127.30.2.2"
 
 
+def test_each_proxy_has_a_keeper_of_its_own_where_nobody_else_gets(state: StateDir) -> None:
+    for number in (1, 2):
+        program = topology.keeper(number, CLUSTER, state)
+        settings = configured(program, KeeperSettings)
+        assert settings.id == program.name == f"keeper-{number}"
+        served = configured(topology.proxy(number, CLUSTER, state), ProxySettings)
+        assert settings.socket == program.socket == served.keeper
+        assert stat.S_IMODE(Path(settings.socket).parent.stat().st_mode) == 0o700
+    assert topology.keeper(1, CLUSTER, state).socket != topology.keeper(2, CLUSTER, state).socket
+
+
+def test_the_longest_path_of_a_keeper_is_allowed_wherever_a_state_directory_is(tmp_path: Path) -> None:
+    state = StateDir("/" + "s" * (100 - len("//supervisor.sock")))
+    assert len(str(state.socket)) == 100
+    KeeperSettings(socket=str(state.keeper(16)))
+
+
 def test_the_dashboard_reads_back_where_it_listens(state: StateDir) -> None:
     program = topology.dashboard(CLUSTER, state)
     settings = configured(program, DashboardSettings)
@@ -117,6 +145,8 @@ def test_the_dashboard_reads_back_where_it_listens(state: StateDir) -> None:
 def test_every_daemon_finds_redis_with_its_password_and_the_same_heartbeat(state: StateDir) -> None:
     programs = topology.programs(CLUSTER, state)
     for program in programs[1:]:
+        if program.kind == "keeper":
+            continue
         settings = configured(program, RedisSettings, "redis")
         assert ((settings.host, settings.port),) == programs[0].listens
         assert settings.heartbeat_interval == 0.5

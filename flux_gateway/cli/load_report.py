@@ -105,9 +105,13 @@ def _table(outcome: Outcome) -> Table:
 def _newcomers(newcomers: NewcomerCounts | None) -> list[tuple[str, str]]:
     if newcomers is None:
         return []
-    retried = f"  ({newcomers.retried:,} after a retry)" if newcomers.retried else ""
+    also = [
+        f"{number:,} {what}"
+        for number, what in ((newcomers.retried, "after a retry"), (newcomers.repeated, "asked twice"))
+        if number
+    ]
     return [
-        ("new clients served", f"{newcomers.served:,}{retried}"),
+        ("new clients served", f"{newcomers.served:,}" + (f"  ({', '.join(also)})" if also else "")),
         ("new clients not served", listed(newcomers.causes) or "0"),
         ("new clients by node", listed(newcomers.nodes) or "0"),
         ("slowest new client", _time(newcomers.slowest)),

@@ -6,7 +6,7 @@ no such step is left, and rests on sums that no move changes (all sessions, othe
 been carried out leaves nothing to plan, and a session that is well placed stays.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from math import ceil, floor
 from typing import Generic, TypeVar
@@ -45,33 +45,34 @@ class _Plan(Generic[Key]):
         ramped: bool,
     ) -> None:
         usable = {node_id: node for node_id, node in candidates.items() if node.usable}
-        rankings: dict[int, tuple[str, ...]] = {}
-        self.sessions: list[_Session[Key]] = []
-        self.own = dict.fromkeys(usable, 0)
-        for key, slot, home in sessions:
-            ranked = rankings.get(slot)
-            if ranked is None:
-                ranked = rankings[slot] = tuple(node_id for node_id in ranking(slot) if node_id in usable)
-            self.sessions.append(_Session(key, home, ranked))
-            if home in usable:
-                self.own[home] += 1
+        everybody = list(sessions)
+        at = Counter(home for _, _, home in everybody)
+        self.own = {node_id: at[node_id] for node_id in usable}
         self.load = {node_id: max(node.load, self.own[node_id]) for node_id, node in usable.items()}
-        displaced = len(self.sessions) - sum(self.own.values())
+        displaced = len(everybody) - sum(self.own.values())
         total = sum(self.load.values()) + displaced
         weights = sum(node.weight for node in usable.values())
-        self.bound = {
-            node_id: max(
-                bounds.floor, ceil(bounds.factor * total * node.weight / weights * (node.ramp if ramped else 1.0))
-            )
+        shares = {node_id: bounds.factor * total * node.weight / weights for node_id, node in usable.items()}
+        self.bound = {node_id: max(bounds.floor, ceil(share)) for node_id, share in shares.items()}
+        """Load over which a node gives sessions away."""
+        self.ready = {
+            node_id: max(bounds.floor, ceil(shares[node_id] * (node.ramp if ramped else 1.0)))
             for node_id, node in usable.items()
         }
-        mine = len(self.sessions) / total if total else 1.0
+        """Load up to which a node takes more. What it has already it keeps while it starts slowly."""
+        mine = len(everybody) / total if total else 1.0
         # Several proxies see the same node over its bound. Each gives away what it has above its part of the bound;
         # if each gave away all that is too much, they would empty the node and fill it again, by turns. Rounded up: one
         # session a proxy over the bound is better than one that goes to and fro.
         self.part = {node_id: ceil(bound * mine) for node_id, bound in self.bound.items()}
         self.over = {node_id for node_id in usable if self.load[node_id] > self.bound[node_id]}
         """Nodes over their bound before any move."""
+        self.sessions = [
+            _Session(key, home, tuple(node_id for node_id in ranking(slot) if node_id in usable))
+            for key, slot, home in everybody
+            if ranking(slot)[:1] != (home,) or home in self.over or home not in usable
+        ]
+        """Those that might move. Most sessions are well placed at nearly all times, and cost next to nothing here."""
         self._waiting: dict[str, deque[_Session[Key]]] = {node_id: deque() for node_id in usable}
 
     def improve(self) -> None:
@@ -107,7 +108,7 @@ class _Plan(Generic[Key]):
                     break
 
     def _has_room(self, node_id: str) -> bool:
-        return self.load[node_id] < self.bound[node_id]
+        return self.load[node_id] < self.ready[node_id]
 
     def _move(self, session: _Session[Key], place: int) -> None:
         """Move a session, into the room it leaves one that has been waiting for it, and so on."""

@@ -34,7 +34,10 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProxyView(msgspec.Struct, frozen=True, kw_only=True):
-    """One proxy. `links`: node id -> up, suspect or down; `nodes`: node id -> connections."""
+    """One proxy. `links`: node id -> up, suspect or down; `nodes`: node id -> connections.
+
+    `moves`: sessions since its start, by `move` (planned), `reattach` (the node was gone) and `failed`.
+    """
 
     id: str
     state: NodeState
@@ -46,6 +49,7 @@ class ProxyView(msgspec.Struct, frozen=True, kw_only=True):
     rss: int
     links: dict[str, str]
     nodes: dict[str, int]
+    moves: dict[str, int]
     started_at: float
     heartbeat_at: float
 
@@ -175,6 +179,7 @@ def _proxy(record: ProxyRecord, state: NodeState) -> ProxyView:
         rss=record.rss,
         links=record.links,
         nodes=record.nodes,
+        moves=record.moves,
         started_at=record.started_at,
         heartbeat_at=record.heartbeat_at,
     )

@@ -43,7 +43,7 @@ async def run(settings: GatewaySettings, redis: RedisSettings) -> None:
     notifier = Notifier(lambda: f"{node.state}, {len(node.connections)} sessions")
     node.on_change(lambda before, after, detail: notifier.changed())
     links = Links(node, token)
-    drain = Drain(node, links.proxies)
+    drain = Drain(node, links.proxies, announcer.refresh)
     metrics = NodeMetrics(
         node.counters, lambda: len(node.connections), lambda: node.state, lambda: watch.worst("metrics")
     )

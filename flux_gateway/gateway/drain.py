@@ -25,10 +25,11 @@ _MOVING = 0.5
 class Drain:
     """Runs at most one drain of a node at a time."""
 
-    def __init__(self, node: Node, proxies: Callable[[], Container[str]]) -> None:
-        """`proxies` returns the ids of the proxies that have a link to this node."""
+    def __init__(self, node: Node, proxies: Callable[[], Container[str]], ended: Callable[[], None]) -> None:
+        """`proxies` returns the ids of the proxies that have a link to this node; `ended` is called after a drain."""
         self._node = node
         self._proxies = proxies
+        self._ended = ended
         self._task: asyncio.Task[None] | None = None
 
     def start(self, detail: str, seconds: float | None = None) -> int:
@@ -63,21 +64,23 @@ class Drain:
         # The last to be told need a moment to answer before the window is over.
         seconds = max(0.0, window - min(node.settings.close_timeout, window / 10))
         proxies = self._proxies()
-        stuck = [one for one in node.connections if one.proxy_id not in proxies]
+        stuck = {one: None for one in node.connections if one.proxy_id not in proxies}
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._close(stuck, seconds), name="drain: without a proxy")
-            group.create_task(self._close_left(seconds), name="drain: after the moves")
+            group.create_task(self._close(list(stuck), seconds), name="drain: without a proxy")
+            group.create_task(self._close_left(stuck, seconds), name="drain: after the moves")
         await within(node.empty, started + window - loop.time())
         cut = list(node.connections)
         for connection in cut:
             connection.transport.abort()
         took, moved = round(loop.time() - started, 2), node.counters.released - released
+        self._ended()
         log.info("drained", extra=fields(sessions=sessions, moved=moved, cut=len(cut), seconds=took))
 
     async def _close(self, connections: list[Connection], seconds: float) -> None:
         await spread(connections, lambda one: one.close(1012, _REASON), seconds, over=self._node.empty)
 
-    async def _close_left(self, seconds: float) -> None:
+    async def _close_left(self, stuck: Container[Connection], seconds: float) -> None:
         """Give the proxies their time, then close what they have not fetched."""
         if not await within(self._node.empty, seconds * _MOVING):
-            await self._close([one for one in self._node.connections if one.session.open], seconds * (1 - _MOVING))
+            left = [one for one in self._node.connections if one.session.open and one not in stuck]
+            await self._close(left, seconds * (1 - _MOVING))

@@ -209,6 +209,8 @@ class Client:
                 if ledger.answer(number, sent_at, buffer.startswith(padding, at + start + MIN_SIZE)):
                     run.latency.add((now - sent_at) * 1e-9)
                 at += whole
+            if run.tally.overtaken:
+                run.note_overtaken(now)
         if at < size:
             self._read_slowly(bytes(buffer[at:size]))
         if run.window and self.open:
@@ -238,8 +240,11 @@ class Client:
             self._ledger.reject()
             return
         number, sent_at = _unpack_stamp(payload, 0)
-        if self._ledger.answer(number, sent_at, payload[MIN_SIZE:] == self._run.padding):
-            self._run.latency.add((monotonic_ns() - sent_at) * 1e-9)
+        run, now = self._run, monotonic_ns()
+        if self._ledger.answer(number, sent_at, payload[MIN_SIZE:] == run.padding):
+            run.latency.add((now - sent_at) * 1e-9)
+        if run.tally.overtaken:
+            run.note_overtaken(now)
 
     # Closing.
 

@@ -91,7 +91,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Messages that came back, per second."""
     latency: Latency
     longest_silence: float
-    """Seconds: the longest any client waited for an answer, answers still outstanding included (overtaken ones not)."""
+    """Seconds: the longest any client waited for an answer, answers still outstanding included; for one that was lost,
+    until the answer that overtook it."""
     slowest_return: float
     """Seconds from the first attempt after a disconnect to the open WebSocket, of the slowest client; its failed
     attempts included, and those who are still trying."""

@@ -7,7 +7,7 @@ At every moment, and for any order of events: `sent == received + missing + lost
 class Tally:
     """The sums over all clients of a run."""
 
-    __slots__ = ("corrupt", "doubled", "lost", "missing", "received", "reordered", "sent", "unanswered")
+    __slots__ = ("corrupt", "doubled", "lost", "missing", "overtaken", "received", "reordered", "sent", "unanswered")
 
     def __init__(self) -> None:
         self.sent = 0
@@ -15,6 +15,8 @@ class Tally:
         """Messages that came back, each counted once."""
         self.missing = 0
         """Overtaken by a later number of an open connection: lost, unless they still come (then reordered)."""
+        self.overtaken = 0
+        """When the oldest of those was sent that became missing since somebody last set this to 0."""
         self.lost = 0
         """Will not come any more: missing when the connection ended, or no answer after the grace period."""
         self.doubled = 0
@@ -66,6 +68,9 @@ class Ledger:
             self.expected = number + 1
             if number > expected:
                 tally.missing += number - expected
+                # Until now the client has waited for this one.
+                waited = self.pending[expected]
+                tally.overtaken = min(tally.overtaken or waited, waited)
         else:
             tally.reordered += 1
             tally.missing -= 1

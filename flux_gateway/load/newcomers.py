@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 import msgspec
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from flux_gateway.load.plan import parse_url
@@ -19,6 +19,10 @@ PATIENCE = 10.0
 
 RETRY_PAUSE = 0.5
 """Seconds between two attempts of the same newcomer."""
+
+ASK_AGAIN = 4.0
+"""Seconds after which a question without an answer is asked again, on the same connection: one that was inside a
+process when it died is gone, and nobody but the client can know. More than it takes to find out that a node hangs."""
 
 _MOST_LATE = 1.0
 """Seconds by which the beat may be late and still be caught up; what is later is left out."""
@@ -30,6 +34,8 @@ class NewcomerCounts(msgspec.Struct, frozen=True, kw_only=True):
     served: int = 0
     retried: int = 0
     """Of those served, the ones whose first attempt had failed."""
+    repeated: int = 0
+    """Of those served, the ones that had to ask a second time on their connection, `ASK_AGAIN` later."""
     failed: int = 0
     causes: Mapping[str, int] = {}
     """Those that failed, by the cause of their last attempt: `refused`, `timeout`, `HTTP 503`, `closed 1012`, ..."""
@@ -76,6 +82,7 @@ class Newcomers:
         self._served: Counter[str] = Counter()
         self._causes: Counter[str] = Counter()
         self._retried = 0
+        self._repeated = 0
         self._slowest = 0.0
 
     def start(self) -> None:
@@ -85,8 +92,8 @@ class Newcomers:
     def take(self) -> NewcomerCounts:
         """Return what was seen since the last call. A newcomer counts when it is served or has failed."""
         counts = NewcomerCounts(
-            served=self._served.total(), retried=self._retried, failed=self._causes.total(),
-            causes=dict(self._causes), slowest=self._slowest, nodes=dict(self._served),
+            served=self._served.total(), retried=self._retried, repeated=self._repeated,
+            failed=self._causes.total(), causes=dict(self._causes), slowest=self._slowest, nodes=dict(self._served),
         )  # fmt: skip
         self._reset()
         return counts
@@ -131,9 +138,19 @@ class Newcomers:
             async with connect(
                 f"{self._url}?session={key}", compression=None, proxy=None, open_timeout=None, close_timeout=1
             ) as socket:
-                await socket.send("?")
-                node = msgspec.json.decode(await socket.recv(), type=_Facts).node
+                node = msgspec.json.decode(await self._answer(socket), type=_Facts).node
                 return node, time.monotonic()
+
+    async def _answer(self, socket: ClientConnection) -> str | bytes:
+        await socket.send("?")
+        try:
+            async with asyncio.timeout(ASK_AGAIN):
+                return await socket.recv()
+        except TimeoutError:
+            await socket.send("?")
+            answer = await socket.recv()
+            self._repeated += 1
+            return answer
 
 
 def _cause(error: Exception) -> str:

@@ -101,6 +101,11 @@ class Run:
         self._left(client)
         self.disconnects[code] += 1
 
+    def note_overtaken(self, now: int) -> None:
+        """The oldest message that was overtaken just now has been waited for until now, in nanoseconds."""
+        self.silence = max(self.silence, now - self.tally.overtaken)
+        self.tally.overtaken = 0
+
     def ended_by_us(self, client: "Client", code: int) -> None:
         """A connection that the load was closing is closed; `code` is the server's answer."""
         self._left(client)

@@ -73,6 +73,7 @@ class Attach:
             if self._dial(node):
                 return
             self._failed()
+            self._leave()
         self._board.attach_over(self)
         self._wanted.exhausted()
 

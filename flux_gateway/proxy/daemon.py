@@ -41,7 +41,9 @@ from flux_gateway.runtime.spread import spread, within
 log = logging.getLogger(__name__)
 
 _LAST_WORD = 1.0
-"""Seconds the registry gets to hear of the end."""
+"""Seconds the registry gets to hear of the end, and clients who were told to leave in a hurry."""
+
+_RESTARTING = "proxy is restarting, connect again"
 
 _PATIENCE = 2.0
 """Seconds at most that clients wait in the listener until this proxy knows the nodes and has a link to each."""
@@ -125,7 +127,9 @@ class ProxyDaemon:
             await within(signals.now, self.settings.drain_grace)
             # What systemd has opened it keeps: new clients wait in the backlog for the next process.
             self.listener.close()
-            await wait_for(signals.now, asyncio.create_task(self._let_go(), name="drain"), *tasks)
+            letting_go = asyncio.create_task(self._let_go(), name="drain")
+            await wait_for(signals.now, letting_go, *tasks)
+            await self._hurry(letting_go)
             self._enter(NodeState.STOPPED, EventKind.STOPPED)
             await self.announcer.told(_LAST_WORD)
         finally:
@@ -134,9 +138,8 @@ class ProxyDaemon:
             await asyncio.gather(*tasks, return_exceptions=True)
             self.listener.close()
             self.board.close()
-            await self.links.close()
-            await self.server.stop()
-            await self.registry.close()
+            # At the same time: the next process starts when this one has ended, and clients wait for it.
+            await asyncio.gather(self.links.close(), self.server.stop(), self.registry.close())
             self.watch.stop()
             self.notifier.close()
 
@@ -180,10 +183,10 @@ class ProxyDaemon:
         await self.announcer.told(_LAST_WORD)
         return True
 
-    def _node_at(self, node_id: str, address: tuple[str, int]) -> Node:
+    def _node_at(self, node_id: str, address: tuple[str, int] | None) -> Node | None:
         """Return the node of a connection that was taken over, also if the registry has not told of it yet."""
         node = self.router.nodes.get(node_id)
-        if node is None:
+        if node is None and address is not None:
             node = self.router.assume(node_id, address, asyncio.get_running_loop().time())
             self.links.open(node)
         return node
@@ -225,11 +228,19 @@ class ProxyDaemon:
         seconds = max(0.0, window - min(self.settings.close_timeout, window / 10))
         await spread(
             relays,
-            lambda relay: relay.give_up(1012, "proxy is restarting, connect again", "proxy draining"),
+            lambda relay: relay.give_up(1012, _RESTARTING, "proxy draining"),
             seconds,
             over=self.board.empty,
         )
         await within(self.board.empty, started + window - loop.time())
+
+    async def _hurry(self, letting_go: "asyncio.Task[None]") -> None:
+        """Tell those who are left, all at once, and give them a moment to read it."""
+        letting_go.cancel()
+        await asyncio.gather(letting_go, return_exceptions=True)
+        for relay in self.board.relays():
+            relay.give_up(1012, _RESTARTING, "proxy draining")
+        await within(self.board.empty, _LAST_WORD)
 
     # Membership.
 

@@ -6,7 +6,6 @@ from flux_gateway.core.timeline import EventKind
 from flux_gateway.proxy.move import Move
 from flux_gateway.proxy.move_figures import REATTACH
 
-
 _QUIET = 1.5
 """Seconds without a further session after which a story is complete: a slow rebalance is one, not one a second."""
 
@@ -34,6 +33,8 @@ class Departures:
 
     def begun(self, move: Move, now: float) -> None:
         """A session is asked for, or has lost its node."""
+        if move.target is move.source:
+            return  # it only learns where its frames begin
         key = (move.source.id, move.reason)
         self._running.setdefault(key, _Departure(now)).open.add(move)
         self._of[move] = key
@@ -67,4 +68,5 @@ class Departures:
             if departure.moved or departure.failed:
                 seconds = departure.ended_at - departure.begun_at
                 kind = EventKind.REATTACHED if reason == REATTACH else EventKind.MOVED
-                yield kind, f"{departure.moved} sessions in {seconds:.1f} s, {departure.failed} failed", node_id
+                sessions = "1 session" if departure.moved == 1 else f"{departure.moved} sessions"
+                yield kind, f"{sessions} in {seconds:.1f} s, {departure.failed} failed", node_id

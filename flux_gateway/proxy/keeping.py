@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -24,6 +25,10 @@ _TAKING = 5.0
 
 _HANDING = 5.0
 """Seconds for the keeper to confirm what was handed over."""
+
+
+NodeOf = Callable[[str, tuple[str, int] | None], Node | None]
+"""Finds a node by id, or by the address of a connection to it, if that still has one; None if it is unknown."""
 
 
 class Owner(relay_needs.Owner, Protocol):
@@ -85,14 +90,14 @@ class Keeping:
 
     # Coming.
 
-    async def take_over(self, node_of: Callable[[str, tuple[str, int]], Node]) -> None:
-        """Go on with what the process before has left. `node_of` finds a node by id and address."""
+    async def take_over(self, node_of: NodeOf) -> None:
+        """Go on with what the process before has left."""
         found = await self.keeper.take(_TAKING)
         for number, item in enumerate(found):
             try:
                 self._go_on(item, node_of)
-            except (OSError, msgspec.DecodeError) as error:
-                log.warning("cannot go on", extra=fields(session=item.key, error=repr(error)))
+            except msgspec.DecodeError as error:
+                log.warning("left by another version", extra=fields(session=item.key, error=error))
                 self._give_up(item, "unreadable")
             if number % 256 == 255:
                 await asyncio.sleep(0)  # the links answer meanwhile
@@ -103,9 +108,12 @@ class Keeping:
                 extra=fields(connections=counters.taken_over, given_up=sum(counters.given_up.values())),
             )
 
-    def _go_on(self, item: Kept, node_of: Callable[[str, tuple[str, int]], Node]) -> None:
+    def _go_on(self, item: Kept, node_of: NodeOf) -> None:
         meta = kept.decode_meta(item.meta)
-        node = node_of(meta.node, item.backend.getpeername()[:2])
+        node = node_of(meta.node, _address(item.backend))
+        if node is None:
+            self._give_up(item, "closed meanwhile")
+            return
         relay = Relay(
             self._board, node, item.key, item.client, meta.client_ip, item.backend,
             meta.slot, origin(meta.path, meta.extensions), meta.opened_at,
@@ -130,3 +138,12 @@ class Keeping:
         self.keeper.withdraw(item.key)
         tcp.end(item.client)
         tcp.end(item.backend)
+
+
+def _address(backend: socket.socket) -> tuple[str, int] | None:
+    """Return where a backend connection leads; None if it was reset meanwhile."""
+    try:
+        host, port = backend.getpeername()[:2]
+    except OSError:
+        return None
+    return host, port

@@ -29,6 +29,7 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
     rest: int
     header: bytes
     fragmented: bool
+    closed: bool = False
 
 
 class State(msgspec.Struct, frozen=True, array_like=True):
@@ -95,7 +96,7 @@ def position(tracker: FrameTracker | None) -> Position | None:
     """Return where a tracker stands."""
     if tracker is None or isinstance(tracker, Untracked):
         return None
-    return Position(tracker.rest, tracker.header, tracker.fragmented)
+    return Position(tracker.rest, tracker.header, tracker.fragmented, tracker.closed)
 
 
 def tracker(at: Position | None) -> FrameTracker:
@@ -103,7 +104,7 @@ def tracker(at: Position | None) -> FrameTracker:
     if at is None:
         return Untracked()
     made = FrameTracker()
-    made.rest, made.header, made.fragmented = at.rest, at.header, at.fragmented
+    made.rest, made.header, made.fragmented, made.closed = at.rest, at.header, at.fragmented, at.closed
     return made
 
 

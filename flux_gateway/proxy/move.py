@@ -29,8 +29,14 @@ class Owner(attach.Owner, Protocol):
     def takers(self, move: "Move") -> Iterator[Node]:
         """Yield the nodes that may take the session, best first."""
 
+    def homeless(self, move: "Move") -> None:
+        """The old node does not count any more: the move gets the time of a reattach."""
+
     def retry_later(self, move: "Move") -> None:
-        """No node has taken the session: call `again` in a moment."""
+        """No node has taken the session: call `again` in a moment; any node will do then."""
+
+    def rest(self, move: "Move") -> None:
+        """Call `again` in a moment."""
 
     def moved(self, move: "Move", node: Node) -> None:
         """The session goes on at a node."""
@@ -80,6 +86,7 @@ class Move:
         self.started_at = self.started_at or self._owner.now()
         self._drained = True
         self.reason = REATTACH
+        self._owner.homeless(self)
         self.relay.hold(self)
         self._seek(self._known_state())
 
@@ -103,6 +110,8 @@ class Move:
     def refused(self, why: str) -> None:
         """The old node cannot hand the session over after all; its stream tells how it ends."""
         self._refused = why
+        if self._drained and not self._state:
+            self.fail(why)
 
     def drained(self) -> None:
         """Everything the old node had to say has been read."""
@@ -129,12 +138,18 @@ class Move:
 
     def expire(self) -> None:
         """The move takes too long."""
-        if not self._state:
-            self._go_on_without()
-        elif not self._drained:
+        if self._drained and self._state:
+            self.fail("no node")
+        elif self._state or self.relay.to_client:
+            # The old node has more to say, as a rule held up by a client that does not read: to go on would lose that.
             self.fail("slow client")
         else:
-            self.fail("no node")
+            self._go_on_without()
+
+    def silent(self) -> None:
+        """The old node has not been heard for too long: as if its connection had broken."""
+        self.relay.hold(self)
+        self.backend_lost()
 
     def _go_on_without(self) -> None:
         if self.relay.between_messages:
@@ -150,6 +165,9 @@ class Move:
 
     def again(self) -> None:
         """Ask the nodes, best first."""
+        if not self._state:
+            self.adopt()
+            return
         self._attach = Attach(self._owner, self.relay, self, self._owner.takers(self), self.reason, self._state)
         self._attach.next()
 
@@ -165,9 +183,9 @@ class Move:
             self._owner.poller.replace(backend.fileno(), self._on_taken)
 
     def _on_taken(self, events: int) -> None:
-        """The new node's connection broke before the session could go on there: ask the others."""
+        """The new node's connection broke before the session could go on there: ask anew."""
         self._let_taken_go()
-        self.again()
+        self._owner.rest(self)
 
     def exhausted(self) -> None:
         """No node has taken the session."""

@@ -37,11 +37,14 @@ _AGAIN = 0.1
 _REFUSED = 1.0
 """Seconds until a session is asked for again that could not move."""
 
+_SETTLED = 1.0
+"""Seconds after which a session is taken to have come well to its node."""
+
 _AHEAD = 4
 """Sessions asked for ahead of their turn, for each that may be under way."""
 
-_DROPS = 1000
-"""Sessions in one message of what has been overtaken: a node takes messages of 64 KiB."""
+_AT_ONCE = 1000
+"""Sessions in one message to a node, which takes messages of 64 KiB."""
 
 
 class Owner(Protocol):
@@ -82,6 +85,11 @@ class Moves:
         """Reattaches, which have more patience: the next node may only be starting."""
         self._dialling: Deadlines[Attach] = Deadlines(self.settings.dial_timeout)
         self._resting: Deadlines[Move] = Deadlines(_AGAIN)
+        self._rested: dict[Move, None] = {}
+        """They wait for their turn: when the only node comes back, not all of its sessions may knock at once."""
+        self._fresh: Deadlines[Relay] = Deadlines(_SETTLED)
+        """Relays that have come to their node only just now: one that takes sessions and drops them must not get them
+        back a thousand times a second."""
         self._not_before: Deadlines[Relay] = Deadlines(_REFUSED)
         """Relays that could not move a moment ago."""
 
@@ -115,8 +123,8 @@ class Moves:
                 self._asked.add(move, self.now())
                 wanted.append(relay.session_id)
                 self.departures.begun(move, self.now())
-        if wanted:
-            source.say(Detach(wanted))
+        for at in range(0, len(wanted), _AT_ONCE):
+            source.say(Detach(wanted[at : at + _AT_ONCE]))
         return len(wanted)
 
     def told(self, node: Node, message: ToProxy) -> None:
@@ -149,14 +157,20 @@ class Moves:
 
     def _proceed(self) -> None:
         """Start what waits for its turn, as far as there is room."""
-        free = self.settings.move_concurrency - len(self._under_way) - len(self._seeking) + len(self._resting)
-        while free > 0 and (self._orphans or self._ready):
+        busy = len(self._under_way) + len(self._seeking) - len(self._resting) - len(self._rested)
+        free = self.settings.move_concurrency - busy
+        while free > 0 and (self._orphans or self._rested or self._ready):
             if self._orphans:
                 move = self._orphans.popleft()
                 if move.relay.move is move:
-                    self._seeking.add(move, self.now())
                     move.adopt()
                     free -= 1
+                continue
+            if self._rested:
+                move = next(iter(self._rested))
+                del self._rested[move]
+                move.again()
+                free -= 1
                 continue
             move = self._ready.popleft()
             if move not in self._asked:
@@ -194,7 +208,7 @@ class Moves:
 
     def orphaned(self, relay: Relay, source: Node) -> None:
         """A session's node is gone: bring it to another one, or let its client go."""
-        if not self.secret or not relay.between_messages:
+        if not self.secret or relay.client_eof or not relay.between_messages:
             relay.give_up(1012, "node lost, connect again", "node lost")
             return
         earlier = self._by_session.get(relay.session_id)
@@ -205,7 +219,11 @@ class Moves:
         move.started_at = self.now()
         self.departures.begun(move, move.started_at)
         relay.hold(move)
-        self._orphans.append(move)
+        if relay in self._fresh:
+            self.homeless(move)
+            self.rest(move)
+        else:
+            self._orphans.append(move)
         self._loop.call_soon(self._proceed)
 
     def _abandon_silent(self, now: float) -> None:
@@ -221,7 +239,7 @@ class Moves:
                 if relay.move is None:
                     self.orphaned(relay, node)
                 elif isinstance(relay.move, Move):
-                    relay.move.expire()
+                    relay.move.silent()
 
     def connected(self, node: Node) -> None:
         """A link is open: the node hears which of its sessions were attached elsewhere meanwhile."""
@@ -229,8 +247,8 @@ class Moves:
         self._unlinked(node)  # of an earlier link, if that broke only a moment ago
         overtaken = list(node.overtaken.items())
         node.overtaken.clear()
-        for at in range(0, len(overtaken), _DROPS):
-            node.say(Drop(dict(overtaken[at : at + _DROPS])))
+        for at in range(0, len(overtaken), _AT_ONCE):
+            node.say(Drop(dict(overtaken[at : at + _AT_ONCE])))
 
     def _unlinked(self, node: Node) -> None:
         """What was agreed on over a link ends with it, and what it was to bring does not come any more."""
@@ -249,12 +267,20 @@ class Moves:
             if node.usable and node is not move.target and (node is not move.source or not move.planned):
                 yield node
 
-    def retry_later(self, move: Move) -> None:
-        """No node has taken the session: ask again in a moment."""
-        move.planned = False  # by now the old node is as good as any, if it takes sessions again
+    def homeless(self, move: Move) -> None:
+        """The old node does not count any more: the move gets the time of a reattach."""
         self._under_way.discard(move)
         if move not in self._seeking:
             self._seeking.add(move, self.now())
+
+    def retry_later(self, move: Move) -> None:
+        """No node has taken the session: ask again in a moment."""
+        move.planned = False  # by now the old node is as good as any, if it takes sessions again
+        self.homeless(move)
+        self.rest(move)
+
+    def rest(self, move: Move) -> None:
+        """Ask again in a moment."""
         self._resting.add(move, self.now())
 
     def attaching(self, attach: Attach) -> None:
@@ -269,6 +295,7 @@ class Moves:
         """The session goes on at a node."""
         now = self.now()
         self._untracked.pop(move.relay, None)
+        self._fresh.add(move.relay, now)
         self.departures.ended(move, True, now)
         self._forget(move)
         self.figures.moved(move.reason, now - move.started_at, now)
@@ -296,6 +323,7 @@ class Moves:
         """The client is gone, or is being let go."""
         self._untracked.pop(relay, None)
         self._not_before.discard(relay)
+        self._fresh.discard(relay)
         move = self._by_session.get(relay.session_id)
         if move is not None and move.relay is relay:
             self._forget(move)
@@ -309,6 +337,7 @@ class Moves:
             self.departures.over(move)
         for deadlines in (self._asked, self._under_way, self._seeking, self._resting):
             deadlines.discard(move)
+        self._rested.pop(move, None)
 
     # Time.
 
@@ -317,13 +346,13 @@ class Moves:
         now = self.now()
         for attach in self._dialling.expired(now):
             attach.expire()
-        for move in self._resting.expired(now):
-            move.again()
+        self._rested.update(dict.fromkeys(self._resting.expired(now)))
         for move in self._asked.expired(now):
             self.figures.refused["no answer"] += 1
             self._forget(move)
-        for _ in self._not_before.expired(now):
-            pass
+        for relays in (self._not_before, self._fresh):
+            for _ in relays.expired(now):
+                pass
         for deadlines in (self._under_way, self._seeking):
             for move in deadlines.expired(now):
                 move.expire()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from flux_gateway.core.lifecycle import GONE, TAKES_SESSIONS, NodeState
+from flux_gateway.core.lifecycle import TAKES_SESSIONS, NodeState
 from flux_gateway.core.link import Status, ToNode
 from flux_gateway.core.liveness import LinkHealth, LinkPolicy, LinkState
 from flux_gateway.core.membership import NodeRecord
@@ -68,11 +68,6 @@ class Node:
     def weight(self) -> float:
         """Share relative to other nodes."""
         return self.record.weight
-
-    @property
-    def gone(self) -> bool:
-        """Whether the registry expects no process there."""
-        return self.record.state in GONE
 
     def told(self, status: Status) -> None:
         """The node spoke over the link."""

@@ -108,12 +108,13 @@ class Rebalance:
             self._hurry_until = 0.0
             return
         begun = 0
-        for relay, target_id in plan[:due]:
+        # Over the whole plan: some sessions cannot move at the moment, and nobody waits behind them.
+        for relay, target_id in plan:
+            if begun >= due or not self._moves.room():
+                break
             source = relay.node
             assert isinstance(source, Node)
             begun += self._moves.ask([relay], source, self._router.nodes[target_id])
-            if not self._moves.room():
-                break
         self._pace.took(begun)
         if begun:
             log.debug("rebalancing", extra=fields(sessions=begun, away=len(plan)))

@@ -152,6 +152,8 @@ class Relay:
                 self._board.linger(self)
                 return False
             self.watch()
+        elif sent and (self._backend_eof or self._parked):
+            self._board.flushing(self)
         return True
 
     def _client_ended(self) -> None:
@@ -214,6 +216,7 @@ class Relay:
                 # The kernel may still hold bytes of the node: they are read when the client has taken the last ones.
                 self._parked = True
                 self._board.poller.unregister(self.backend.fileno())
+                self._board.flushing(self)
             else:
                 self._backend_lost()
         return False
@@ -290,6 +293,11 @@ class Relay:
         return self._backend_eof
 
     @property
+    def stuck(self) -> bool:
+        """Whether all that is left to do is for the client to take what waits for it."""
+        return bool(self.to_client) and (self._backend_eof or self._parked)
+
+    @property
     def between_messages(self) -> bool:
         """Whether both directions stand between two messages: then another node can go on without the old one."""
         up, down = self.up, self.down
@@ -363,6 +371,7 @@ class Relay:
         self._board.leave_node(self, cause)
         if self.to_client:
             self.watch()
+            self._board.flushing(self)
         else:
             self._board.linger(self)
 

@@ -44,6 +44,9 @@ class Owner(Protocol):
     def leave_node(self, relay: "Relay", cause: str) -> None:
         """Nothing goes to or comes from the node any more."""
 
+    def flushing(self, relay: "Relay") -> None:
+        """The node is done, and bytes wait for the client: it gets a moment to take some of them."""
+
     def linger(self, holder: "Relay") -> None:
         """Everything for the client has been sent: half-close, and wait for it to leave."""
 

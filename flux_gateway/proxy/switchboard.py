@@ -53,6 +53,8 @@ class Switchboard:
         self._heads: Deadlines[Opening] = Deadlines(settings.head_timeout)
         self._dials: Deadlines[Opening] = Deadlines(settings.dial_timeout)
         self._answers: Deadlines[Opening] = Deadlines(settings.answer_timeout)
+        self._flushing: Deadlines[Relay] = Deadlines(settings.close_timeout)
+        """Relays whose node is done, since their client took something last. They are looked at when time is over."""
         self._lingering: Deadlines[Lingering] = Deadlines(settings.close_timeout)
         self._per_ip: Counter[str] = Counter()
         self._unlimited = settings.unlimited()
@@ -61,6 +63,8 @@ class Switchboard:
         self._capacity = settings.max_connections or max(1, (files - _SPARE_FILES) // 2)
         self.moves = Moves(self, router, secret)
         self.keeping = Keeping(self, settings.keeper) if settings.keeper else None
+        self._handing_over = False
+        """Another process is about to go on with the relays: nothing may touch them here."""
         self._timer = self._loop.call_later(_SWEEP, self._sweep)
         router.on_lost(self._node_lost)
 
@@ -184,6 +188,10 @@ class Switchboard:
         if self._session_log is not None:
             self._session_log.moved(relay, source, node)
 
+    def flushing(self, relay: Relay) -> None:
+        """The node is done, and bytes wait for the client: it gets a moment to take some of them."""
+        self._flushing.add(relay, self._loop.time())
+
     def linger(self, holder: Opening | Relay) -> None:
         """Everything for the client has been sent: half-close, and wait for it to leave."""
         fd = holder.client.fileno()
@@ -221,7 +229,7 @@ class Switchboard:
         for waiting in (self._dials, self._answers):
             for opening in [opening for opening in waiting if opening.node is node]:
                 opening.retry("link lost")
-        if dead:
+        if dead and not self._handing_over:
             for relay in list(node.relays):
                 relay.give_up(1012, "node lost, connect again", "node dead")
 
@@ -233,7 +241,14 @@ class Switchboard:
                 opening.expire()
         for lingering in self._lingering.expired(now):
             self.hang_up(lingering)
-        self.moves.sweep()
+        if not self._handing_over:
+            self._end_stuck(now)
+            self.moves.sweep()
+
+    def _end_stuck(self, now: float) -> None:
+        for relay in self._flushing.expired(now):
+            if relay.stuck:
+                self.end(relay, "slow client")
 
     def _handler_failed(self, fd: int, handler: Handler, error: Exception) -> None:
         """A handler raised: give up that connection alone. The poller has logged it."""
@@ -272,6 +287,7 @@ class Switchboard:
         while (self._heads or self._dials or self._answers) and self._loop.time() < until:  # noqa: ASYNC110
             await asyncio.sleep(_SWEEP / 5)  # each ends by a call from the poller or from the sweep
         able = []
+        self._handing_over = True
         for relay in self.relays():
             if relay.up is None or relay.move is not None or relay.ending:
                 relay.give_up(1012, "proxy is restarting, connect again", "proxy restarting")
@@ -283,7 +299,11 @@ class Switchboard:
 
     def watch_again(self, relays: list[Relay]) -> None:
         """Nobody goes on with these relays after all: they are this process' again."""
+        self._handing_over = False
         for relay in relays:
+            if self.keeping is not None and isinstance(relay.node, Node):
+                # Anew, so that no process ever goes on from the state that was handed over: it is old from here on.
+                self.keeping.deposit(relay, relay.node)
             self.poller.register(relay.client.fileno(), 0, relay.on_client)
             self.poller.register(relay.backend.fileno(), 0, relay.on_backend)
             relay.watch()
@@ -306,6 +326,7 @@ class Switchboard:
         self._timer.cancel()
         for relay in self.relays():
             self.end(relay, "proxy stopped")
+        self._end_stuck(float("inf"))
         for deadlines in (self._heads, self._dials, self._answers):
             for opening in list(deadlines.expired(float("inf"))):
                 opening.abandon("proxy stopped")

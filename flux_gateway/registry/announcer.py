@@ -43,6 +43,10 @@ class Announcer:
         self._told.clear()
         self._wake.set()
 
+    def refresh(self) -> None:
+        """Announce the record as it is now, without an event and without waiting for the next heartbeat."""
+        self._wake.set()
+
     async def told(self, patience: float) -> None:
         """Wait until everything noted so far stands in the registry, at most `patience` seconds."""
         try:

@@ -31,12 +31,19 @@ def listener(host: str, port: int, backlog: int, *, shared: bool = False) -> soc
 
 
 def dialler(host: str, source: str) -> socket.socket:
-    """Return a non-blocking socket for a connection to `host`, leaving from the address `source` unless empty."""
+    """Return a non-blocking socket for a connection to `host`, leaving from the address `source` unless empty.
+
+    Raises OSError when there are no files left, or `source` is no address of this host.
+    """
     sock = _socket(host)
     if source:
-        # The port is chosen at connect time, so that one source port can serve several destinations.
-        sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
-        sock.bind((source, 0))
+        try:
+            # The port is chosen at connect time, so that one source port can serve several destinations.
+            sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+            sock.bind((source, 0))
+        except OSError:
+            sock.close()
+            raise
     return sock
 
 

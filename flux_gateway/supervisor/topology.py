@@ -12,7 +12,6 @@ from flux_gateway.core.errors import CommandError
 from flux_gateway.supervisor.settings import GATEWAY_ADMIN_PORT, GATEWAY_PORT, PROXY_ADMIN_PORT, ClusterSettings
 from flux_gateway.supervisor.state_dir import StateDir
 
-
 _LEAVING = 4.0
 """Seconds in which a proxy that ends for good closes its clients: `flux down` waits five, then it ends at once."""
 

@@ -1,8 +1,11 @@
 """What clients see during a drill: talking ones, and new ones, phase by phase."""
 
+import math
+
 import msgspec
 
 from flux_gateway.cli.cluster import Cluster
+from flux_gateway.cli.drills.moves import Moved, MoveWatch
 from flux_gateway.core.errors import CommandError
 from flux_gateway.load import Load, LoadPlan, Report
 from flux_gateway.load.newcomers import NewcomerCounts, Newcomers
@@ -14,6 +17,35 @@ RATE = 10.0
 _NEWCOMERS = 20.0
 """New clients per second."""
 
+_CUT = 0.01
+"""Part of the clients that a sudden end may catch in the middle of a frame, or in the memory of a dead proxy."""
+
+_CLOSES = frozenset({1012, 1006})
+"""How those are closed: with a close frame where the stream towards the client allows it, else by the end of TCP."""
+
+
+class Allowance(msgspec.Struct, frozen=True):
+    """What clients may lose in a phase. Nothing in a planned one."""
+
+    lost: int = 0
+    """Messages in flight in a process that died or fell silent."""
+    closed: int = 0
+    """Clients closed because their stream was cut in the middle of a frame."""
+    retried: int = 0
+    """New clients that had to try twice: their handshake was in the hands of a process that died."""
+
+    def after(self, phase: "Phase") -> "Allowance":
+        """Return what is left of it."""
+        counts = phase.load.counts
+        return Allowance(
+            lost=max(0, self.lost - counts.lost),
+            closed=max(0, self.closed - sum(counts.disconnects.values())),
+            retried=max(0, self.retried - phase.newcomers.retried),
+        )
+
+
+NOTHING = Allowance()
+
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True):
     """One step of a drill, as clients saw it."""
@@ -21,6 +53,8 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     load: Report
     newcomers: NewcomerCounts
+    moves: Moved
+    allowed: Allowance
     routed_around: float | None = None
     """Seconds until no proxy sent new sessions to the node; None if that does not apply."""
     broken: tuple[str, ...] = ()
@@ -33,7 +67,8 @@ class Witness:
     def __init__(self, cluster: Cluster, clients: int) -> None:
         url = f"{cluster.url}/echo"
         self._load = Load(LoadPlan(url=url, clients=clients, rate=RATE))
-        self._newcomers = Newcomers(url, _NEWCOMERS)
+        self._newcomers = Newcomers(url, _NEWCOMERS, retries=1)
+        self._moves = MoveWatch(cluster)
         self.clients = clients
 
     async def start(self) -> None:
@@ -43,18 +78,30 @@ class Witness:
             connected = self._load.counts().connected
             raise CommandError(f"only {connected} of {self.clients} clients got a connection; see `flux verify`")
         self._newcomers.start()
+        await self._moves.start()
         self._load.take_phase()
 
-    def phase(
-        self, title: str, codes: frozenset[int] = frozenset(), around: float | None = None, missed: str = ""
+    def cut(self) -> int:
+        """Return how many clients a sudden end may catch in the middle of a frame."""
+        return math.ceil(self.clients * _CUT)
+
+    async def phase(
+        self, title: str, allowed: Allowance = NOTHING, around: float | None = None, missed: str = ""
     ) -> Phase:
-        """End a phase: what happened since the last one, judged. `codes` are the close codes it explains."""
+        """End a phase: what happened since the last one, judged. `missed` is what did not happen in the cluster."""
+        moves = await self._moves.take()
         load, newcomers = self._load.take_phase(), self._newcomers.take()
+        codes = _CLOSES if allowed.closed else frozenset()
         faults = [missed] if missed else []
-        faults += broken(load, newcomers, Demands(codes=codes))
+        faults += broken(load, newcomers, Demands(codes=codes, closed=allowed.closed, lost=allowed.lost))
+        if newcomers.retried > allowed.retried:
+            faults.append(f"{newcomers.retried} new clients had to try twice; allowed were {allowed.retried}")
         if load.counts.connect_failures:
             faults.append(f"{sum(load.counts.connect_failures.values())} reconnects failed")
-        return Phase(title=title, load=load, newcomers=newcomers, routed_around=around, broken=tuple(faults))
+        return Phase(
+            title=title, load=load, newcomers=newcomers, moves=moves, allowed=allowed, routed_around=around,
+            broken=tuple(faults),
+        )  # fmt: skip
 
     async def all_connected(self, seconds: float) -> bool:
         """Wait until every client is connected again."""
@@ -62,5 +109,6 @@ class Witness:
 
     async def stop(self) -> None:
         """Disconnect everyone."""
+        await self._moves.stop()
         await self._newcomers.stop()
         await self._load.stop()

@@ -14,6 +14,8 @@ const KINDS = {
   suspect: ["SUSPECT", "SUSPECT", "is suspect"],
   linked: ["UP", "UP", "is linked again"],
   forgotten: ["FORGOTTEN", "STOPPED", "was forgotten"],
+  moved: ["MOVED", "UP", "gave sessions away"],
+  reattached: ["MOVED", "SUSPECT", "had its sessions taken over"],
 };
 
 export class EventList {

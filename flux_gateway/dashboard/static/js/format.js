@@ -50,3 +50,16 @@ export function names(list, most = 3) {
   const shown = list.length > most ? [...list.slice(0, most - 1), `${list.length - most + 1} more`] : list;
   return shown.length < 2 ? shown.join("") : `${shown.slice(0, -1).join(", ")} and ${shown.at(-1)}`;
 }
+
+/** The sessions that proxies have moved: "110", "110, 98 reattached", "0, 2 failed"; what did not happen is left out. */
+export function movedText(moves) {
+  const also = [["reattach", "reattached"], ["failed", "failed"]].filter(([name]) => moves[name]);
+  return [count(moves.move ?? 0), ...also.map(([name, word]) => `${count(moves[name])} ${word}`)].join(", ");
+}
+
+/** Add up figures by name. */
+export function sums(list) {
+  const found = {};
+  for (const figures of list) for (const [name, n] of Object.entries(figures)) found[name] = (found[name] ?? 0) + n;
+  return found;
+}

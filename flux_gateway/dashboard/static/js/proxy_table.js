@@ -1,7 +1,7 @@
 // The proxies.
 
 import { arrange, byId, el, icon, setAttr, setText } from "./dom.js";
-import { bytes, count, duration, percent } from "./format.js";
+import { bytes, count, duration, movedText, percent } from "./format.js";
 import { isGone, pills } from "./states.js";
 
 const LINKS = { up: ["UP", "up"], suspect: ["SUSPECT", "suspect"], down: ["DEAD", "down"] };
@@ -49,7 +49,7 @@ function row(id) {
   const state = el("div", { class: "pills" });
   const links = el("div", { class: "links" });
   const cell = (label) => el("td", { role: "cell", class: "number", "data-label": label });
-  const [connections, cpu, rss, heartbeat] = ["Connections", "CPU", "Memory", "Heartbeat"].map(cell);
+  const [connections, moved, cpu, rss, heartbeat] = ["Connections", "Sessions moved", "CPU", "Memory", "Heartbeat"].map(cell);
   heartbeat.classList.add("heartbeat");
   const line = el(
     "tr",
@@ -58,16 +58,18 @@ function row(id) {
     el("td", { role: "cell", class: "how" }, state),
     connections,
     el("td", { role: "cell", class: "wide", "data-label": "Links to nodes" }, links),
+    moved,
     cpu,
     rss,
     heartbeat,
   );
-  return { line, address, state, links, connections, cpu, rss, heartbeat, key: "" };
+  return { line, address, state, links, connections, moved, cpu, rss, heartbeat, key: "" };
 }
 
 function show(entry, proxy) {
   setText(entry.address, `${proxy.host}:${proxy.port}${proxy.version ? ` · ${proxy.version}` : ""}`);
   setText(entry.connections, count(proxy.connections));
+  setText(entry.moved, movedText(proxy.moves));
   setText(entry.cpu, `${percent(proxy.cpu)} %`);
   setText(entry.rss, bytes(proxy.rss).join(" "));
   setAttr(entry.line, "class", isGone(proxy) ? "is-gone" : null);

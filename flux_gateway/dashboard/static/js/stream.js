@@ -12,6 +12,7 @@ export class Stream {
   #hide = 0;
   #poll = 0;
   #opened = false;
+  #pastless = false; // the page has a view without the past, which only the server can fill
 
   /** `onState` is called with live, polling or lost. */
   constructor(store, onState) {
@@ -30,7 +31,10 @@ export class Stream {
     try {
       const answer = await fetch("/api/cluster", { cache: "no-store" });
       if (!answer.ok) throw new Error(String(answer.status));
-      this.#store.replace(await answer.json());
+      const view = await answer.json();
+      this.#store.replace(view);
+      // A dashboard that has only just started knows nobody, and nobody's past.
+      this.#pastless = !view.as_of;
       return true;
     } catch {
       this.#onState("lost");
@@ -50,11 +54,15 @@ export class Stream {
       });
     on("cluster", (view) => {
       this.#store.replace(view);
-      // After a break the past has a hole that only the server can fill.
-      if (this.#opened) this.#load();
+      // After a break the past has a hole.
+      this.#pastless ||= this.#opened;
       this.#opened = true;
+      this.#fill(view);
     });
-    on("update", (view) => this.#store.update(view));
+    on("update", (view) => {
+      this.#store.update(view);
+      this.#fill(view);
+    });
     on("tick", (view) => this.#store.tick(view));
     source.onerror = () => {
       // CONNECTING: the browser comes back by itself. CLOSED: the server refused, so there are too many pages.
@@ -62,6 +70,12 @@ export class Stream {
       else this.#onState("lost");
     };
     this.#listen();
+  }
+
+  #fill(view) {
+    if (!this.#pastless || !view.as_of) return;
+    this.#pastless = false;
+    this.#load();
   }
 
   #listen() {

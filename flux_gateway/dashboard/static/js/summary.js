@@ -1,7 +1,7 @@
 // The first thing one reads: a sentence, and four totals with their last 15 minutes.
 
 import { byId, el, setText } from "./dom.js";
-import { bytes, compact, count, names, percent, plural, rate } from "./format.js";
+import { bytes, compact, count, movedText, names, percent, plural, rate, sums } from "./format.js";
 import { total } from "./history.js";
 import { sparkline } from "./sparkline.js";
 import { ORDER, isGone, pill, shownState, word } from "./states.js";
@@ -77,7 +77,8 @@ export class Summary {
       byId("verdict-more"),
       proxies.length
         ? `${plural(routing.length, "proxy", "proxies")} holding ${plural(clients, "client connection")}` +
-            (lost ? `, ${plural(lost, "proxy", "proxies")} gone` : "")
+            (lost ? `, ${plural(lost, "proxy", "proxies")} gone` : "") +
+            `; sessions moved: ${movedText(sums(routing.map((proxy) => proxy.moves)))}`
         : "No proxies in the registry",
     );
     document.title = nodes.length ? `${up}/${nodes.length} up · Flux Gateway` : "Flux Gateway";

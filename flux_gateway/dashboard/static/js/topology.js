@@ -4,6 +4,7 @@ import { byId, el, icon, setAttr, setText, svg } from "./dom.js";
 import { count, names, plural } from "./format.js";
 import { edges, path } from "./topology_edges.js";
 import { layout } from "./topology_layout.js";
+import { Motion, flows } from "./topology_moves.js";
 import { ORDER, isGone, shownState, word } from "./states.js";
 
 const LEGEND = ["UP", "STARTING", "DRAINING", "SUSPECT", "DEAD", "STOPPED"];
@@ -14,6 +15,8 @@ export class Topology {
   #width = 0;
   #shape = "";
   #parts = null;
+  #motion = new Motion();
+  #moving = new Map(); // proxy id -> moves that were told and are not shown yet
 
   constructor(store) {
     this.#store = store;
@@ -27,6 +30,14 @@ export class Topology {
       const id = event.target.closest?.("[data-node]")?.dataset.node;
       if (id) showRow(id);
     });
+  }
+
+  note(changes) {
+    if (document.hidden) return; // what nobody sees is no news later
+    for (const { id, kind, before, after } of changes) {
+      const found = kind === "proxy" ? flows(before, after) : [];
+      if (found.length) this.#moving.set(id, [...(this.#moving.get(id) ?? []), ...found]);
+    }
   }
 
   draw() {
@@ -44,7 +55,16 @@ export class Topology {
       this.#parts = this.#build(plan, nodes, proxies, prefix);
     }
     this.#show(plan, nodes, proxies);
+    this.#move(plan, nodes, proxies);
     this.#legend(nodes);
+  }
+
+  #move(plan, nodes, proxies) {
+    const boxes = new Map(nodes.map((node, k) => [node.id, plan.nodes[k]]));
+    proxies.forEach((proxy, i) => {
+      this.#motion.show(plan, plan.proxies[i], this.#moving.get(proxy.id) ?? [], (id) => boxes.get(id));
+    });
+    this.#moving.clear();
   }
 
   #build(plan, nodes, proxies, prefix) {
@@ -53,7 +73,9 @@ export class Topology {
       "svg",
       { class: "drawing", viewBox: `0 0 ${plan.width} ${plan.height}`, width: plan.width, height: plan.height, role: "img" },
       lines,
+      this.#motion.layer,
     );
+    this.#motion.layer.replaceChildren(); // drawn for boxes that stood elsewhere
     if (plan.frame) {
       const { x, y, w, h } = plan.frame;
       drawing.append(

@@ -76,12 +76,16 @@ PageOpener = Callable[..., OpenPage]
 
 @pytest.fixture
 def open_page(browser: Any, request: pytest.FixtureRequest) -> Iterator[PageOpener]:
-    """Open pages: `open_page(url, width=, height=, scheme=)`. At the end none may have reported an error."""
+    """Open pages: `open_page(url, width=, height=, scheme=, motion=)`. At the end none may have reported an error."""
     opened: list[tuple[Any, OpenPage]] = []
 
-    def open_one(url: str, *, width: int = 1440, height: int = 900, scheme: str = "light") -> OpenPage:
+    def open_one(
+        url: str, *, width: int = 1440, height: int = 900, scheme: str = "light", motion: bool = False
+    ) -> OpenPage:
         context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,
+            reduced_motion="no-preference" if motion else "reduce",
         )
         context.set_default_timeout(10_000)
         page = OpenPage(context.new_page(), request.node.name)

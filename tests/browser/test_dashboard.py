@@ -57,6 +57,47 @@ def test_a_dead_and_a_suspect_node_are_shown(three: Members, url: str, open_page
     opened.screenshot()
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("motion", [True, False])
+def test_sessions_that_move_are_seen_on_their_way(
+    motion: bool, scheme: str, three: Members, url: str, open_page: PageOpener
+) -> None:
+    opened = open_page(url, scheme=scheme, motion=motion)
+    page = opened.page
+    three.node("gateway-3", EventKind.MOVED, connections=0)
+    # Twenty of the thirty came back to gateway-2, ten to gateway-1.
+    after = {"gateway-1": 20, "gateway-2": 40, "gateway-3": 0}
+    three.proxy("proxy-1", nodes=after, moves={"move": 30, "reattach": 0, "failed": 0})
+    page.wait_for_selector('#topology .moves [data-from="gateway-3"][data-to="gateway-2"][data-sessions="20"]')
+    assert page.locator("#topology .moves [data-from]").count() == 2
+    if motion:
+        page.wait_for_selector("#topology .moves .dot-moving")
+        page.wait_for_timeout(500)
+    else:
+        assert page.locator("#topology .moves .way").count() == 4
+        assert page.locator("#topology .moves .dot-moving").count() == 0
+    opened.screenshot()
+    assert "gave sessions away" in page.inner_text('#events [data-kind="moved"][data-subject="gateway-3"]')
+    assert page.inner_text('#proxy-rows tr[data-id="proxy-1"] [data-label="Sessions moved"]') == "30"
+    # It lasts as long as it takes to see it.
+    wait_for(lambda: page.locator("#topology .moves *").count() == 0, "the ways stay lit")
+
+    three.proxy("proxy-1", nodes={"gateway-1": 60}, moves={"move": 30, "reattach": 40, "failed": 2})
+    page.wait_for_selector('#topology .moves [data-state="SUSPECT"][data-from="gateway-2"][data-to="gateway-1"]')
+    assert "sessions moved: 30, 40 reattached, 2 failed" in page.inner_text("#verdict-more")
+
+
+def test_clients_that_come_and_go_are_no_moves(three: Members, url: str, open_page: PageOpener) -> None:
+    page = open_page(url).page
+    three.proxy("proxy-1", nodes={"gateway-1": 40, "gateway-2": 0}, connections=40)
+    page.get_by_text("40 client connections").wait_for()
+    # A proxy that takes over its connections after a restart counts from 0 again, and so does this one.
+    three.proxy("proxy-1", nodes={"gateway-1": 10, "gateway-2": 31}, connections=41, started_at=time.time(),
+                moves={"move": 0, "reattach": 0, "failed": 0})  # fmt: skip
+    page.get_by_text("41 client connections").wait_for()
+    assert page.locator("#topology .moves [data-from]").count() == 0
+
+
 def test_sparklines_are_filled_when_the_page_opens(three: Members, url: str, open_page: PageOpener) -> None:
     page = open_page(url).page
     line = page.get_attribute(row("gateway-1") + " .spark-line", "d")

@@ -113,8 +113,9 @@ def test_wrong_settings_are_all_reported_at_once(cluster: FluxCluster, tmp_path:
 
 
 @pytest.mark.parametrize("command", ["up", "down", "status", "verify", "demo", "drain", "undrain", "kill", "restart",
-                                     "scale", "forget", "logs", "stat", "top", "load", "redis", "drill", "gateway",
-                                     "proxy", "dashboard", "supervisor"])  # fmt: skip
+                                     "rolling-restart", "scale", "rebalance", "forget", "logs", "stat", "top", "load",
+                                     "redis", "drill", "gateway", "proxy", "keeper", "dashboard",
+                                     "supervisor"])  # fmt: skip
 def test_every_command_has_an_example_in_its_help(cluster: FluxCluster, command: str) -> None:
     text = cluster.flux(command, "--help").stdout
     assert "Example:" in text

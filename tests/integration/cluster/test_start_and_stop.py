@@ -6,6 +6,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from tests.cluster import FluxCluster, start
 
@@ -23,7 +25,7 @@ def small(tmp_path: Path) -> FluxCluster:
 
 def test_down_leaves_nothing_running_and_purge_leaves_no_file(small: FluxCluster) -> None:
     running = pids(small)
-    assert len(running) == 5
+    assert len(running) == 7  # Redis, a gateway, two proxies with their keepers, the dashboard
     again = small.flux("up", "--network", "52")
     assert "running already" in again.stderr
     assert pids(small) == running
@@ -39,10 +41,20 @@ def test_down_leaves_nothing_running_and_purge_leaves_no_file(small: FluxCluster
     assert "flux up" in missing.stderr
 
 
+def test_down_closes_clients_as_a_restart_does(small: FluxCluster) -> None:
+    with connect(f"{small.url}/echo") as one, connect(f"{small.url}/echo") as other:
+        small.flux("down")
+        for socket in (one, other):
+            with pytest.raises(ConnectionClosed) as closed:
+                socket.recv(timeout=10)
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1012
+
+
 def test_down_finds_what_a_killed_supervisor_has_left(small: FluxCluster) -> None:
     running = pids(small)
     supervisor = psutil.Process(running[0]).ppid()
     assert supervisor != os.getpid()
     psutil.Process(supervisor).kill()
-    assert "stopped 5 processes" in small.flux("down").stdout
+    assert "stopped 7 processes" in small.flux("down").stdout
     assert not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in running)

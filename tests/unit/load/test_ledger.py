@@ -9,8 +9,9 @@ from flux_gateway.load.ledger import Ledger, Tally
 
 
 def figures(tally: Tally) -> dict[str, int]:
-    """The figures that are not zero."""
-    return {name: getattr(tally, name) for name in Tally.__slots__ if getattr(tally, name)}
+    """The counts that are not zero."""
+    counts = [name for name in Tally.__slots__ if name != "overtaken"]
+    return {name: getattr(tally, name) for name in counts if getattr(tally, name)}
 
 
 def sent(count: int) -> tuple[Tally, Ledger]:
@@ -41,6 +42,19 @@ def test_an_overtaken_message_is_missing_until_it_comes_late() -> None:
     assert figures(tally) == {"sent": 4, "received": 3, "missing": 1, "reordered": 1}
     ledger.settle()
     assert figures(tally) == {"sent": 4, "received": 3, "lost": 1, "reordered": 1}
+
+
+def test_it_tells_since_when_the_oldest_overtaken_message_was_waited_for() -> None:
+    tally, ledger = sent(6)
+    came(ledger, 0)
+    assert tally.overtaken == 0
+    came(ledger, 3)
+    assert tally.overtaken == 101
+    came(ledger, 5)
+    assert tally.overtaken == 101  # nobody has looked since
+    tally.overtaken = 0
+    came(ledger, 4, 1)
+    assert tally.overtaken == 0
 
 
 def test_a_swap_is_one_reordered_message() -> None:

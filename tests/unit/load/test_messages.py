@@ -1,5 +1,7 @@
 """The engine against servers that do wrong to messages: exact counts of each."""
 
+import time
+
 from websockets.asyncio.server import ServerConnection
 
 from flux_gateway.load import Load
@@ -47,6 +49,27 @@ def test_silence_is_lost_after_the_grace_period_only(run: Run) -> None:
         assert counts.lost == counts.sent - 3 * CLIENTS >= 20
         assert report.longest_silence >= 0.3  # the grace period
         assert report.latency.max < report.longest_silence
+
+    run(main)
+
+
+def test_a_lost_message_is_waited_for_until_a_later_one_is_answered(run: Run) -> None:
+    async def main() -> None:
+        silent_until: dict[object, float] = {}
+
+        async def pause(connection: ServerConnection) -> None:
+            async for message in connection:
+                number, now = number_of(message), time.monotonic()
+                if number == 2:
+                    silent_until[connection] = now + 0.4
+                if now >= silent_until.get(connection, 0.0):
+                    await connection.send(message)
+
+        async with serving(pause) as server:
+            report = await drive(server, lambda load: load.counts().received > 5 * CLIENTS)
+        assert report.counts.lost > CLIENTS
+        assert 0.35 < report.longest_silence < 1
+        assert report.latency.max < 0.3
 
     run(main)
 

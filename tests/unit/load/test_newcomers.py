@@ -104,6 +104,22 @@ def test_sessions_that_do_not_answer_are_told_apart(run: Run, handler: Any, caus
     run(main)
 
 
+async def swallow_the_first(connection: ServerConnection) -> None:
+    await connection.recv()
+    await tell(connection)
+
+
+def test_a_question_that_was_lost_is_asked_again(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        monkeypatch.setattr(newcomers, "ASK_AGAIN", 0.1)
+        async with serving(swallow_the_first) as server:
+            seen = await come(server.url, 0.2)
+        assert seen.repeated == seen.served >= 3
+        assert (seen.failed, seen.retried) == (0, 0)
+
+    run(main)
+
+
 def test_refused_and_a_status_are_causes(run: Run) -> None:
     async def main() -> None:
         def refuse(connection: ServerConnection, request: Request) -> Response:

@@ -48,6 +48,16 @@ def test_only_codes_that_are_not_explained() -> None:
     assert len(broken(seen, demands=Demands(codes=frozenset()))) == 3
 
 
+def test_codes_explain_only_so_many() -> None:
+    seen = report(disconnects={1012: 2, 1006: 2, 1011: 1})
+    codes = frozenset({1012, 1006, 1011})
+    assert broken(seen, demands=Demands(codes=codes, closed=5)) == []
+    assert broken(seen, demands=Demands(codes=codes, closed=4)) == [
+        "5 clients were closed with 1006, 1011, 1012; allowed were 4"
+    ]
+    assert len(broken(seen, demands=Demands(codes=frozenset({1012}), closed=1))) == 3
+
+
 def test_returns() -> None:
     demands = Demands(return_within=2.0)
     assert broken(report(slowest_return=2.0), demands=demands) == []
@@ -62,6 +72,9 @@ def test_newcomers() -> None:
     assert broken(report(), NewcomerCounts(served=5, failed=3, causes={"timeout": 1, "refused": 2})) == [
         "3 new clients were not served: refused 2, timeout 1"
     ]
+    twice = NewcomerCounts(served=5, repeated=2)
+    assert broken(report(), twice) == ["2 new clients had to ask twice: their question was lost"]
+    assert broken(report(), twice, Demands(lost=2)) == []
     assert broken(report(), NewcomerCounts()) == ["no new client was served"]
 
 

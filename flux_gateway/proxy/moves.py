@@ -6,7 +6,7 @@ notices nothing), *ready* (the node has agreed; the session waits for its turn),
 
 import asyncio
 import logging
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
@@ -67,8 +67,8 @@ class Moves:
         self._board, self._router = board, router
         self.settings, self.poller = board.settings, board.poller
         self.secret = secret
-        self._untracked: dict[Relay, None] = {}
-        """Relays of which it is not known where their frames begin."""
+        self._untracked: defaultdict[str, dict[Relay, None]] = defaultdict(dict)
+        """By node id, relays of which it is not known where their frames begin."""
         self._held = False
         self.figures = MoveFigures()
         self.departures = Departures()
@@ -189,13 +189,21 @@ class Moves:
 
     def track(self, relay: Relay) -> None:
         """Learn where this session's frames begin: it moves to the node it is on, with a fresh stream."""
-        self._untracked[relay] = None
+        self._untracked[relay.node.id][relay] = None
 
-    def _resynchronise(self) -> None:
+    def _next(self) -> None:
+        """A move has ended: others have their turn, and as many are asked for in time that nobody waits for a sweep."""
+        self._proceed()
+        if len(self._by_session) <= self.settings.move_concurrency * _AHEAD // 2:
+            self._fill()
+
+    def _fill(self) -> None:
+        """Ask for what is waiting to move, as far as there is room."""
+        self.evacuate()
         for node in self._router.usable():
-            if not self.room():
-                return
-            self.ask([relay for relay in self._untracked if relay.node is node], node, node)
+            relays = self._untracked.get(node.id)
+            if relays:
+                self.ask(relays, node, node)
 
     async def settle(self, seconds: float) -> None:
         """Begin no more moves, and wait for those under way, at most so long."""
@@ -294,7 +302,7 @@ class Moves:
     def moved(self, move: Move, node: Node) -> None:
         """The session goes on at a node."""
         now = self.now()
-        self._untracked.pop(move.relay, None)
+        self._untracked[move.source.id].pop(move.relay, None)
         self._fresh.add(move.relay, now)
         self.departures.ended(move, True, now)
         self._forget(move)
@@ -302,7 +310,7 @@ class Moves:
         if move.reason == REATTACH and node is not move.source:
             move.source.overtaken[move.relay.session_id] = move.relay.fence
         self._board.relocated(move.relay, move.source, node)
-        self._loop.call_soon(self._proceed)
+        self._loop.call_soon(self._next)
 
     def resumed(self, relay: Relay, node: Node) -> None:
         """The client is read again."""
@@ -321,7 +329,7 @@ class Moves:
 
     def ended(self, relay: Relay) -> None:
         """The client is gone, or is being let go."""
-        self._untracked.pop(relay, None)
+        self._untracked[relay.node.id].pop(relay, None)
         self._not_before.discard(relay)
         self._fresh.discard(relay)
         move = self._by_session.get(relay.session_id)
@@ -361,9 +369,7 @@ class Moves:
                 self._unlinked(node)
         self._abandon_silent(now)
         self._proceed()
-        self.evacuate()
-        if self._untracked:
-            self._resynchronise()
+        self._fill()
         for kind, detail, node_id in self.departures.complete(now):
             log.info("sessions left a node", extra=fields(node=node_id, kind=kind, detail=detail))
             self.tell(kind, detail, node_id)

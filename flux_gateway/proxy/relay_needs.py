@@ -25,6 +25,10 @@ class RelayNode(Protocol):
     bytes_up: int
     bytes_down: int
 
+    @property
+    def id(self) -> str:
+        """Node id."""
+
 
 class Transfer(Protocol):
     """What a relay needs of the move that it is in (design, section 7)."""

@@ -234,3 +234,27 @@ def _drained(node: Daemon, proxy: Daemon, seconds: int) -> Iterator[None]:
     finally:
         node.post("/undrain")
     until(partial(_all_usable, proxy), "all three take sessions")
+
+
+def test_a_message_too_large_to_carry_holds_its_session_alone(stack: Stack) -> None:
+    """Until the message ends, the session stays where it is, and its client is not closed."""
+    stack.redis()
+    for _ in range(2):
+        stack.gateway(wait=False, ping_interval=QUIET, max_message=2**24, outbox_limit=2**26)
+    for node in stack.nodes:
+        node.wait_ready()
+    proxy = stack.proxy()
+    client = Wire(proxy.address)
+    client.open("/echo?session=large")
+    node = _holder(stack)
+    message = frame(BINARY, b"x" * 10 * 2**20)
+    client.send(message[: 6 * 2**20])
+    until(lambda: proxy.metric("flux_proxy_node_bytes_up_total") == 6 * 2**20, "it has arrived")
+    node.post("/drain?seconds=60")
+    refused = "flux_proxy_moves_refused_total"
+    until(lambda: proxy.metric(refused, cause="message too large to carry") > 1, "it is asked for again and again")
+    assert (moves(proxy), node.info()["connections"]) == (0, 1)
+    client.send(message[6 * 2**20 :])
+    assert len(client.read().payload) == 10 * 2**20
+    until(lambda: moves(proxy) == 1, "it has moved")
+    client.echo(b"after")

@@ -13,8 +13,9 @@ fi
 
 cd /etc/systemd/system
 for unit in *.wants/flux-*.socket *.wants/flux-*.service *.wants/redis-server.service *.wants/redis-sentinel.service; do
+  # Where nothing matches, the pattern itself is what is left.
+  [ -L "$unit" ] || continue
   unit=${unit##*/}
-  case $unit in *'*'*) continue ;; esac
   pid=$(systemctl show --property MainPID --value "$unit")
   if [ "${pid:-0}" != 0 ] && grep -q '^State:[[:space:]]*T' "/proc/$pid/status" 2>/dev/null; then
     systemctl kill --signal=CONT --kill-whom=main "$unit"

@@ -57,8 +57,13 @@ def test_nothing_listens_wider_than_it_must(deployed: Deployed, host: str) -> No
 
 @pytest.mark.parametrize(
     ("host", "unit"),
-    [("gw1", "flux-gateway@gateway-1.service"), ("lb1", "flux-proxy.service"), ("dash1", "flux-dashboard.service")],
-)  # fmt: skip
+    [
+        ("gw1", "flux-gateway@gateway-1.service"),
+        ("lb1", "flux-proxy.service"),
+        ("lb1", "flux-keeper.service"),
+        ("dash1", "flux-dashboard.service"),
+    ],
+)
 def test_the_units_are_hardened(deployed: Deployed, host: str, unit: str) -> None:
     assert security_exposure(deployed.host(host), unit) <= 2.0
 

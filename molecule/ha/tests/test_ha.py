@@ -4,11 +4,16 @@ import time
 
 import pytest
 
+from flux_gateway.core.errors import RegistryUnavailable
 from flux_gateway.core.timeline import EventKind
+from tests.hosts.checks import unit_property
 from tests.hosts.deployed import Deployed, until
 from tests.hosts.witness import Witness
 
 HOSTS = ("ha1", "ha2", "ha3")
+PROXY = "flux-proxy.service"
+PATIENCE = 8
+"""`proxy_vip_patience`."""
 
 
 def master(deployed: Deployed, asked: str = "ha3") -> str:
@@ -53,7 +58,10 @@ def test_the_redis_master_is_lost(deployed: Deployed) -> None:
 
 
 def _writes(deployed: Deployed) -> bool:
-    ages = deployed.snapshot().heartbeat_age
+    try:
+        ages = deployed.snapshot().heartbeat_age
+    except RegistryUnavailable:
+        return False  # not every Sentinel has heard of the new master
     return len(ages) == 5 and max(ages.values()) < 6
 
 
@@ -63,6 +71,37 @@ def test_a_second_converge_leaves_the_new_master_alone(deployed: Deployed) -> No
     recap = done.stdout.rpartition("PLAY RECAP")[2]
     assert recap.count("changed=0") == len(HOSTS), done.stdout[-6000:]
     assert master(deployed) == before
+
+
+@pytest.mark.parametrize("how", [("restart",), ("kill", "-s", "KILL")], ids=" ".join)
+def test_the_virtual_address_stays_while_a_proxy_is_started_again(deployed: Deployed, how: tuple[str, ...]) -> None:
+    first = until(lambda: holder(deployed), "one host has the address", 20)
+    before = unit_property(deployed.host(first), PROXY, "MainPID")
+    expect = "none" if how == ("restart",) else "1006,1012"
+    with Witness(deployed.url, expect=expect, return_within=5, newcomer_retries=3) as witness:
+        deployed.host(first).exec("systemctl", *how, PROXY)
+        end = time.monotonic() + 8
+        while time.monotonic() < end:
+            assert holder(deployed) == first
+            time.sleep(0.2)
+    assert sum(witness.check()["report"]["counts"]["disconnects"].values()) <= 5
+    assert unit_property(deployed.host(first), PROXY, "MainPID") not in ("0", before)
+
+
+def test_the_virtual_address_leaves_a_proxy_that_does_not_come_up(deployed: Deployed) -> None:
+    first = until(lambda: holder(deployed), "one host has the address", 20)
+    host, folder = deployed.host(first), f"/run/systemd/system/{PROXY}.d"
+    host.exec("mkdir", "-p", folder)
+    host.exec("sh", "-c", f"printf '[Service]\\nExecStart=\\nExecStart=/bin/sleep 60\\n' > {folder}/stuck.conf")
+    host.exec("systemctl", "daemon-reload")
+    try:
+        host.exec("systemctl", "--no-block", "restart", PROXY)
+        until(lambda: holder(deployed) not in ("", first), "the other host has the address", PATIENCE + 6)
+    finally:
+        host.exec("rm", "-r", folder)
+        host.exec("systemctl", "daemon-reload")
+        host.exec("systemctl", "kill", "-s", "KILL", PROXY)
+        host.exec("systemctl", "restart", PROXY)
 
 
 @pytest.mark.parametrize("how", ["proxy and fallback stopped", "host gone"])

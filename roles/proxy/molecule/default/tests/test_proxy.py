@@ -37,14 +37,31 @@ def ask(address: str, port: int, request: bytes) -> tuple[int, str]:
 
 
 def test_the_units_run_and_start_at_boot(host: Host) -> None:
-    for unit in ("flux-proxy.socket", "flux-proxy.service", "keepalived.service"):
+    for unit in ("flux-keeper.service", "flux-proxy.socket", "flux-proxy.service", "keepalived.service"):
         assert host.service(unit).is_running, unit
         assert host.service(unit).is_enabled, unit
-    assert host.run("systemd-analyze verify flux-proxy.service flux-proxy.socket").stderr == ""
+    units = "flux-keeper.service flux-proxy.service flux-proxy.socket flux-proxy-failed.service"
+    assert host.run(f"systemd-analyze verify {units}").stderr == ""
 
 
-def test_what_it_may_do_is_narrow(host: Host) -> None:
-    assert security_exposure(host, "flux-proxy.service") <= 2.0
+@pytest.mark.parametrize("unit", ["flux-proxy.service", "flux-keeper.service"])
+def test_what_it_may_do_is_narrow(host: Host, unit: str) -> None:
+    assert security_exposure(host, unit) <= 2.0
+
+
+def test_the_keeper_is_reached_by_the_proxy_s_user_alone(host: Host) -> None:
+    assert host.check_output("stat -c '%U %a' /run/flux-keeper /run/flux-keeper/keeper.sock") == "flux 700\nflux 600"
+    assert host.run("ss --unix --no-header | grep -c /run/flux-keeper/keeper.sock").stdout.strip() == "1"
+
+
+def test_what_the_keeper_may_use(host: Host) -> None:
+    def shown(unit: str, name: str) -> int:
+        return int(host.check_output("systemctl show --property %s --value %s", name, unit))
+
+    assert shown("flux-keeper.service", "LimitNOFILE") > shown("flux-proxy.service", "LimitNOFILE")
+    # What systemd asks for: in a container the kernel does not grant it.
+    assert shown("flux-keeper.service", "OOMScoreAdjust") == -800
+    assert shown("flux-keeper.service", "MemoryMax") == 512 * 2**20
 
 
 def test_nothing_else_listens(host: Host, address: str) -> None:
@@ -52,10 +69,11 @@ def test_nothing_else_listens(host: Host, address: str) -> None:
 
 
 def test_settings_are_for_the_daemon_only(host: Host) -> None:
-    settings = host.file("/etc/flux/proxy.toml")
-    assert (settings.user, settings.group, settings.mode) == ("root", "flux", 0o640)
-    check = host.run("/opt/flux-gateway/current/bin/flux proxy --check --config /etc/flux/proxy.toml")
-    assert (check.rc, check.stdout.strip()) == (0, "/etc/flux/proxy.toml: ok")
+    for program in ("proxy", "keeper"):
+        settings = host.file(f"/etc/flux/{program}.toml")
+        assert (settings.user, settings.group, settings.mode) == ("root", "flux", 0o640)
+        check = host.run(f"/opt/flux-gateway/current/bin/flux {program} --check --config /etc/flux/{program}.toml")
+        assert (check.rc, check.stdout.strip()) == (0, f"/etc/flux/{program}.toml: ok")
 
 
 def test_limits_reach_the_process(host: Host) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 import msgspec
 from aiohttp import WSMsgType, web
@@ -10,7 +11,7 @@ from flux_gateway.core import link
 from flux_gateway.gateway.node import Node
 from flux_gateway.runtime.admin import authorised, json_response
 from flux_gateway.runtime.logging import fields
-from flux_gateway.runtime.spread import within
+from flux_gateway.runtime.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
@@ -26,41 +27,18 @@ _LAST_WORD = 0.5
 
 
 class ProxyLink:
-    """One proxy's link: what this node says goes out in order, by one task."""
+    """One proxy's link."""
 
     def __init__(self, proxy_id: str, socket: web.WebSocketResponse) -> None:
         self.proxy_id = proxy_id
         self._socket = socket
-        self._waiting: list[link.ToProxy] = []
-        self._news = asyncio.Event()
-        self._said = asyncio.Event()
-        """Set while nothing waits to be sent."""
-        self._said.set()
-
-    def say(self, message: link.ToProxy) -> None:
-        """Send a message, after all that were given before it."""
-        self._waiting.append(message)
-        self._said.clear()
-        self._news.set()
-
-    async def write(self) -> None:
-        """Send what is said until the link breaks."""
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            messages, self._waiting = self._waiting, []
-            for message in messages:
-                try:
-                    await self._socket.send_bytes(link.encode(message))
-                except ConnectionError:
-                    log.debug("link closed while something was said")  # the reading side notices too
-                    return
-            if not self._waiting:
-                self._said.set()
+        self.outbox = Outbox(socket)
+        self.say: Callable[[link.ToProxy], None] = self.outbox.say
+        """Sends a message, after all that were given before it."""
 
     async def close(self) -> None:
         """Send what was said, then say goodbye."""
-        await within(self._said, _LAST_WORD)
+        await self.outbox.sent(_LAST_WORD)
         await self._socket.close()
 
 
@@ -85,7 +63,7 @@ class Links:
         proxy = ProxyLink(request.query.get("proxy", str(request.remote)), socket)
         self._open.add(proxy)
         log.info("link open", extra=fields(proxy=proxy.proxy_id))
-        writing = asyncio.create_task(proxy.write(), name=f"link {proxy.proxy_id}")
+        writing = asyncio.create_task(proxy.outbox.write(), name=f"link {proxy.proxy_id}")
         try:
             proxy.say(self._status(0))
             await self._answer(socket, proxy)

@@ -3,7 +3,6 @@
 import socket
 import time
 from collections.abc import Iterator
-from errno import EINPROGRESS
 from typing import Protocol
 
 from flux_gateway.core import proxy_protocol, ticket
@@ -89,10 +88,8 @@ class Attach:
 
     def _dial(self, node: Node) -> bool:
         try:
-            backend = self._backend = tcp.dialler(node.record.host, self._board.settings.source)
-        except OSError:  # out of files, or the source address is gone
-            return False
-        if backend.connect_ex((node.record.host, node.record.port)) not in (0, EINPROGRESS):
+            backend = self._backend = tcp.dial(node.record.host, node.record.port, self._board.settings.source)
+        except OSError:  # the next rank may do better; without any the client is told so
             return False
         self._board.poller.register(backend.fileno(), OUT, self._on_connected)
         self._board.attaching(self)

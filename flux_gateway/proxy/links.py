@@ -17,6 +17,7 @@ from flux_gateway.proxy.nodes import Node
 from flux_gateway.proxy.router import Router
 from flux_gateway.proxy.settings import ProxySettings
 from flux_gateway.runtime.logging import fields
+from flux_gateway.runtime.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ class Links:
 
     async def _serve(self, node: Node, socket: aiohttp.ClientWebSocketResponse) -> None:
         node.health.connected(self._loop.time())
-        outbox = _Outbox(socket)
+        outbox = Outbox(socket)
         node.say = outbox.say
         self._moves.connected(node)
         tasks = [
@@ -122,7 +123,7 @@ class Links:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _ping(self, outbox: "_Outbox") -> None:
+    async def _ping(self, outbox: Outbox) -> None:
         sequence = 0
         while True:
             sequence += 1
@@ -182,28 +183,3 @@ class Links:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         await self._session.close()
-
-
-class _Outbox:
-    """What is said over one link goes out in order, by one task."""
-
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self._socket = socket
-        self._waiting: list[link.ToNode] = []
-        self._news = asyncio.Event()
-
-    def say(self, message: link.ToNode) -> None:
-        self._waiting.append(message)
-        self._news.set()
-
-    async def write(self) -> None:
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            messages, self._waiting = self._waiting, []
-            for message in messages:
-                try:
-                    await self._socket.send_bytes(link.encode(message))
-                except ConnectionError:
-                    log.debug("link closed while something was said")  # the reading side notices too
-                    return

@@ -4,7 +4,6 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator
-from errno import EINPROGRESS
 from functools import lru_cache
 from typing import Protocol
 
@@ -171,10 +170,8 @@ class Opening:
     def _dial(self, node: Node) -> bool:
         """Start connecting. Returns False if that failed at once."""
         try:
-            backend = self._backend = tcp.dialler(node.record.host, self._board.settings.source)
-        except OSError:  # out of files, or the source address is gone: the client is told so by a 503
-            return False
-        if backend.connect_ex((node.record.host, node.record.port)) not in (0, EINPROGRESS):
+            backend = self._backend = tcp.dial(node.record.host, node.record.port, self._board.settings.source)
+        except OSError:  # the next rank may do better; without any the client is told so
             return False
         self._board.poller.register(backend.fileno(), OUT, self._on_connected)
         self._board.dialing(self)

@@ -1,7 +1,9 @@
 """TCP sockets as the programs want them: small messages at once, and quick recovery after a partition."""
 
 import contextlib
+import os
 import socket
+from errno import EINPROGRESS
 
 _IP_BIND_ADDRESS_NO_PORT = 24
 _TCP_RTO_MAX_MS = 44
@@ -30,20 +32,24 @@ def listener(host: str, port: int, backlog: int, *, shared: bool = False) -> soc
     return sock
 
 
-def dialler(host: str, source: str) -> socket.socket:
-    """Return a non-blocking socket for a connection to `host`, leaving from the address `source` unless empty.
+def dial(host: str, port: int, source: str) -> socket.socket:
+    """Begin to connect, from the address `source` unless empty; return the non-blocking socket.
 
-    Raises OSError when there are no files left, or `source` is no address of this host.
+    It becomes writable when it is connected, or has failed (SO_ERROR). Raises OSError when it fails at once: no files
+    are left, `source` is no address of this host, nobody can be reached there.
     """
     sock = _socket(host)
-    if source:
-        try:
+    try:
+        if source:
             # The port is chosen at connect time, so that one source port can serve several destinations.
             sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
             sock.bind((source, 0))
-        except OSError:
-            sock.close()
-            raise
+        error = sock.connect_ex((host, port))
+        if error not in (0, EINPROGRESS):
+            raise OSError(error, os.strerror(error))
+    except OSError:
+        sock.close()
+        raise
     return sock
 
 

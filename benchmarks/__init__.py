@@ -1,4 +1,6 @@
-"""What Flux Gateway costs beside others, and how fast it routes around a fault. `python -m benchmarks --help`.
+"""What Flux Gateway costs beside others, how fast it routes around a fault, and how sessions move.
+
+    python -m benchmarks --help
 
     __main__ (commands) -> scenarios (what is compared) -> peers (what is started), measuring (how) -> table
 

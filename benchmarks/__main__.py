@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from benchmarks.figures import Figure, Step
-from benchmarks.machine import facts
+from benchmarks.machine import busy, facts
 from benchmarks.peers import cores
-from benchmarks.scenarios import failover, gateway, keeper, proxy
+from benchmarks.scenarios import failover, gateway, keeper, moves, proxy
 from benchmarks.scenarios.effort import FULL, QUICK, Effort
 from benchmarks.table import table
 from flux_gateway.cli.daemon_options import run_loop
@@ -25,9 +25,13 @@ from flux_gateway.core.errors import FluxError
 
 Scenario = Callable[[Path, Effort, Step], Awaitable[list[Figure]]]
 
-_SCENARIOS: dict[str, Scenario] = {
-    "proxy": proxy.run, "gateway": gateway.run, "failover": failover.run, "keeper": keeper.run,
+_SCENARIOS: dict[str, tuple[Scenario, ...]] = {
+    "proxy": (proxy.run,), "gateway": (gateway.run,), "failover": (failover.run,), "keeper": (keeper.run,),
+    "moves": moves.PARTS,
 }  # fmt: skip
+
+_WHOLE = ("failover", "moves")
+"""Scenarios with a cluster as its users run it: not pinned. What is started from here inherits it."""
 
 
 @click.command(help=__doc__)
@@ -58,7 +62,7 @@ def main(what: str, quick: bool, rounds: int | None, file: Path | None) -> None:
 
 
 async def _run(chosen: list[str], effort: Effort, figures: list[Figure]) -> None:
-    """Run the scenarios; what one has found is kept if a later one breaks."""
+    """Run the scenarios; what one, or a part of one, has found is kept if a later one breaks."""
     # Ctrl-C is the runner's; a SIGTERM must not leave the measured processes behind either.
     this = asyncio.current_task()
     assert this is not None
@@ -73,9 +77,9 @@ async def _run(chosen: list[str], effort: Effort, figures: list[Figure]) -> None
                 progress.update(task, description=text)
 
             with tempfile.TemporaryDirectory(prefix="flux-benchmark-") as folder:
-                # A cluster as its users run it is not pinned; and what is started from here inherits it.
-                cores.pin(os.getpid(), cores.ALL if name == "failover" else cores.OTHERS)
-                figures += await _SCENARIOS[name](Path(folder), effort, step)
+                for part in _SCENARIOS[name]:
+                    cores.pin(os.getpid(), cores.ALL if name in _WHOLE else cores.OTHERS)
+                    figures += await part(Path(folder), effort, step)
             progress.update(task, description=name, total=1, completed=1)
             await asyncio.sleep(0)
 
@@ -83,6 +87,7 @@ async def _run(chosen: list[str], effort: Effort, figures: list[Figure]) -> None
 def _report(surroundings: dict[str, str], figures: list[Figure], file: Path | None) -> None:
     if not figures:
         return
+    surroundings["used by others after"] = busy()
     out = Console(width=None if sys.stdout.isatty() else 150)
     for name, text in surroundings.items():
         out.print(f"{name}: {text}", highlight=False)

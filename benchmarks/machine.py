@@ -9,6 +9,9 @@ import psutil
 
 from benchmarks.peers import cores, haproxy
 
+_LOOK = 2.0
+"""Seconds."""
+
 
 def facts() -> dict[str, str]:
     """Return what to know about a run's surroundings."""
@@ -27,4 +30,11 @@ def facts() -> dict[str, str]:
         "websockets": version("websockets"),
         "haproxy": haproxy.version(),
         "load average before": load,
+        "used by others before": busy(),
     }
+
+
+def busy() -> str:
+    """Return how much of the cores is in use while nothing is measured: the noise of the machine."""
+    used = psutil.cpu_percent(_LOOK) / 100 * (psutil.cpu_count() or 1)
+    return f"{used:.1f} of {psutil.cpu_count()} cores"

@@ -1,1 +1,1 @@
-"""Traffic, processor time, memory, and what a proxy dials."""
+"""Traffic, processor time, memory, what a proxy dials, and how long clients are left without an answer."""

@@ -21,9 +21,11 @@ class Churn(msgspec.Struct, frozen=True):
     """Per second, all processes together: the load and the backend share the other cores."""
     cpu: float
     """Seconds of the measured process per connection."""
+    beside: float = 0.0
+    """Seconds of a process that helps it, per connection."""
 
 
-async def connection_cost(process: Process, seconds: float) -> Churn:
+async def connection_cost(process: Process, seconds: float, helper: Process | None = None) -> Churn:
     """Open and close connections, 32 at a time, as fast as they come back."""
     done = 0
 
@@ -37,9 +39,11 @@ async def connection_cost(process: Process, seconds: float) -> Churn:
     try:
         await _pause(visitors, _WARM_UP)
         before, started, used = done, time.monotonic(), cpu_seconds(process.pid)
+        helped = cpu_seconds(helper.pid) if helper else 0.0
         await _pause(visitors, seconds)
         count, took = done - before, time.monotonic() - started
-        return Churn(count / took, (cpu_seconds(process.pid) - used) / count)
+        used, helped = cpu_seconds(process.pid) - used, (cpu_seconds(helper.pid) if helper else 0.0) - helped
+        return Churn(count / took, used / count, helped / count)
     finally:
         for task in visitors:
             task.cancel()

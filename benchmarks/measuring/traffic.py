@@ -37,10 +37,10 @@ class Cost(msgspec.Struct, frozen=True):
     """Messages per second."""
 
 
-async def message_cost(process: Process, clients: int, window: int, seconds: float) -> Cost:
-    """Run a closed loop: every client keeps `window` messages of 64 bytes in flight."""
+async def message_cost(process: Process, clients: int, window: int, seconds: float, size: int = 64) -> Cost:
+    """Run a closed loop: every client keeps `window` messages of `size` bytes in flight."""
     url = addresses.url(process.address)
-    plan = LoadPlan(url=url, clients=clients, rate=0, window=window, size=64, sources=addresses.CLIENTS)
+    plan = LoadPlan(url=url, clients=clients, rate=0, window=window, size=size, sources=addresses.CLIENTS)
 
     async def measure(load: Load) -> Cost:
         await asyncio.sleep(_WARM_UP)

@@ -12,12 +12,13 @@ from flux_gateway.core.errors import CommandError
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[LocalCluster]:
-    """Start three nodes, one proxy, Redis and the dashboard on a network of their own; stop them at the end."""
+def cluster(folder: Path, gateways: int = 3) -> Iterator[LocalCluster]:
+    """Start nodes, one proxy with its keeper, Redis and the dashboard on a network of their own; stop them at the end.
+    """
     state = folder / "cluster"
     flux = [sys.executable, "-m", "flux_gateway", "--state-dir", str(state)]
     options = {
-        "--gateways": 3,
+        "--gateways": gateways,
         "--network": addresses.CLUSTER_NETWORK,
         "--host": addresses.CLUSTER_HOST,
         "--port": addresses.CLUSTER_PORT,

@@ -1,18 +1,19 @@
-"""Our own programs: Redis, one gateway node, one proxy, with their default settings."""
+"""Our own programs: Redis, a gateway node, a proxy, with their default settings."""
 
-import json
 import secrets
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
 from benchmarks.peers import addresses
 from benchmarks.peers.process import Process
 from flux_gateway.core.errors import CommandError
+from flux_gateway.runtime import admin_client
 from flux_gateway.supervisor.topology import redis_binary
 
 _PATIENCE = 10.0
+
+_GATEWAY_ADMIN, _PROXY_ADMIN = 7100, 8081
 
 
 def redis(folder: Path) -> Process:
@@ -22,36 +23,52 @@ def redis(folder: Path) -> Process:
     return Process([*argv, "--dir", str(folder)], addresses.REDIS, folder / "redis.log", measured=False)
 
 
-def gateway(folder: Path, *, measured: bool) -> Process:
-    """Start a node, `measured` or as the backend of what is measured."""
-    (host, port), (_, admin_port) = addresses.NODE, addresses.NODE_ADMIN
-    argv = _command("gateway", folder, id="gateway-1", host=host, port=port, admin_port=admin_port)
-    return Process([*argv, "--trusted-proxies", addresses.RELAYS], addresses.NODE, folder / "gateway.log", measured)
+def gateway(
+    folder: Path, *, measured: bool, address: tuple[str, int] = addresses.NODE, without: str = ""
+) -> Process:
+    """Start a node, `measured` or as the backend of what is measured; perhaps without a part (`peers.stripped`)."""
+    host, port = address
+    name = _name("gateway", address)
+    argv = _command("gateway", folder, without, id=name, host=host, port=port, admin_port=_GATEWAY_ADMIN)
+    return Process([*argv, "--trusted-proxies", addresses.RELAYS], address, folder / f"{name}.log", measured)
 
 
-def proxy(folder: Path) -> Process:
-    """Start the proxy. It has to find the node first: see `wait_routed`."""
-    (host, port), (admin_host, admin_port) = addresses.PROXY, addresses.PROXY_ADMIN
-    argv = _command("proxy", folder, id="proxy-1", host=host, port=port, admin_host=admin_host, admin_port=admin_port)
+def proxy(
+    folder: Path, *, address: tuple[str, int] = addresses.PROXY, keeper: Path | None = None, without: str = ""
+) -> Process:
+    """Start a proxy, perhaps with a keeper, or without a part. It has to find the node first: see `wait_routed`."""
+    host, port = address
+    name = _name("proxy", address)
+    argv = _command(
+        "proxy", folder, without, id=name, host=host, port=port, admin_host=host, admin_port=_PROXY_ADMIN,
+        keeper=str(keeper or ""),
+    )  # fmt: skip
     # The load comes from few addresses.
-    argv += ["--source", addresses.PROXY[0], "--max-connections-per-ip", "0"]
-    return Process(argv, addresses.PROXY, folder / "proxy.log", measured=True)
+    argv += ["--source", host, "--max-connections-per-ip", "0"]
+    return Process(argv, address, folder / f"{name}.log", measured=True)
 
 
-def wait_routed() -> None:
-    """Wait until the proxy routes to the node. Raises `CommandError` if it does not."""
+def _name(kind: str, address: tuple[str, int]) -> str:
+    return f"{kind}-{address[0].rpartition('.')[2]}"
+
+
+def wait_routed(address: tuple[str, int] = addresses.PROXY) -> None:
+    """Wait until the proxy at an address routes to the node. Raises `CommandError` if it does not."""
     deadline = time.monotonic() + _PATIENCE
-    host, port = addresses.PROXY_ADMIN
     while time.monotonic() < deadline:
-        with urllib.request.urlopen(f"http://{host}:{port}/info", timeout=2) as answer:
-            if any(node["usable"] for node in json.load(answer)["nodes"].values()):
-                return
+        try:
+            nodes = admin_client.get(address[0], _PROXY_ADMIN, "/info")["nodes"]
+        except CommandError:  # it listens for clients a moment before
+            nodes = {}
+        if any(node["usable"] for node in nodes.values()):
+            return
         time.sleep(0.05)
     raise CommandError("the proxy has not found the node; see its log")
 
 
-def _command(program: str, folder: Path, **settings: str | int) -> list[str]:
-    argv = [sys.executable, "-m", "flux_gateway", program, "--log-level", "warning"]
+def _command(program: str, folder: Path, without: str, **settings: str | int) -> list[str]:
+    module = ["benchmarks.peers.stripped", without] if without else ["flux_gateway"]
+    argv = [sys.executable, "-m", *module, program, "--log-level", "warning"]
     token = folder / "token"
     if not token.exists():
         token.write_text(secrets.token_urlsafe(32))

@@ -1,4 +1,4 @@
-"""A keeper of our own: measured, and alone on its core."""
+"""A keeper of our own."""
 
 import socket
 import sys
@@ -14,10 +14,10 @@ _PATIENCE = 10.0
 class KeeperProcess(Process):
     """`flux keeper`, waited for on its own kind of socket."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, measured: bool = True) -> None:
         self.path = folder / "keeper" / "keeper.sock"
         argv = [sys.executable, "-m", "flux_gateway", "keeper", "--log-level", "warning", "--socket", str(self.path)]
-        super().__init__(argv, ("", 0), folder / "keeper.log", measured=True)
+        super().__init__(argv, ("", 0), folder / "keeper.log", measured=measured)
 
     def _wait_ready(self) -> None:
         deadline = time.monotonic() + _PATIENCE

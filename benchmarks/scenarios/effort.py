@@ -14,7 +14,15 @@ class Effort(msgspec.Struct, frozen=True, kw_only=True):
     """Pairs of fresh processes per figure of memory."""
     faults: int = 5
     """Faults of each kind."""
+    moves: int = 3
+    """Drains, kills and restarts of each kind and size."""
+    crowd: float = 1.0
+    """Part of the clients that those have."""
+
+    def clients(self, number: int) -> int:
+        """Return how many clients to take where so many are meant."""
+        return max(10, round(number * self.crowd))
 
 
 FULL = Effort()
-QUICK = Effort(rounds=3, seconds=1.0, fresh_rounds=1, faults=1)
+QUICK = Effort(rounds=3, seconds=1.0, fresh_rounds=1, faults=1, moves=1, crowd=0.1)

@@ -15,7 +15,8 @@ from benchmarks.measuring.traffic import silent, with_load
 from benchmarks.peers import addresses
 from benchmarks.peers.cluster import cluster
 from benchmarks.scenarios.effort import Effort
-from flux_gateway.cli.drills.faults import FAULTS, routed
+from flux_gateway.cli.drills.faults import FAULTS
+from flux_gateway.cli.drills.routing import routed_around
 from flux_gateway.cli.local import LocalCluster
 from flux_gateway.core.errors import CommandError
 from flux_gateway.load import Load
@@ -95,7 +96,7 @@ async def _fault(mine: LocalCluster, kind: str, node: str, arrivals: Arrivals, w
     try:
         await asyncio.to_thread(FAULTS[kind].begin, mine, node, seconds)
         begun = time.monotonic() - began
-        usable = asyncio.create_task(routed(mine, node, False, seconds), name="routed around")
+        usable = asyncio.create_task(routed_around(mine, node), name="routed around")
         await asyncio.sleep(seconds)
         sent, last_dial, around = watch.dials, max(0.0, watch.last_dial - began), await usable
         await arrivals.settled()

@@ -12,7 +12,7 @@ from flux_gateway.keeper.client import Keeper, Kept
 from flux_gateway.proxy import kept, relay_needs
 from flux_gateway.proxy.counters import ProxyCounters
 from flux_gateway.proxy.kept import State
-from flux_gateway.proxy.nodes import Node
+from flux_gateway.proxy.nodes import Node, node_of
 from flux_gateway.proxy.opening import origin
 from flux_gateway.proxy.relay import Relay
 from flux_gateway.runtime import tcp
@@ -31,7 +31,7 @@ NodeOf = Callable[[str, tuple[str, int] | None], Node | None]
 """Finds a node by id, or by the address of a connection to it, if that still has one; None if it is unknown."""
 
 
-class Owner(relay_needs.Owner, Protocol):
+class Owner(relay_needs.Owner[Relay], Protocol):
     """What keeping needs of the switchboard."""
 
     counters: ProxyCounters
@@ -68,8 +68,8 @@ class Keeping:
         """The keeper is a new process and has nothing."""
         count = 0
         for relay in self._board.relays():
-            if not relay.cut and isinstance(relay.node, Node):
-                self.deposit(relay, relay.node)
+            if not relay.cut:
+                self.deposit(relay, node_of(relay))
                 count += 1
         log.info("deposited again", extra=fields(connections=count))
 

@@ -75,3 +75,10 @@ class Node:
         self._told_load = status.connections
         self._own_when_told = self.own
         self.health.planned = status.state not in TAKES_SESSIONS
+
+
+def node_of(relay: Relay) -> Node:
+    """Return the node a relay is at. A relay itself knows only as much of it as it needs."""
+    node = relay.node
+    assert isinstance(node, Node)
+    return node

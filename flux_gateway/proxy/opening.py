@@ -33,7 +33,7 @@ _ANSWER_LIMIT = 65_536
 origin = lru_cache(maxsize=1024)(Origin)
 
 
-class Owner(relay_needs.Owner, Protocol):
+class Owner(relay_needs.Owner[Relay], Protocol):
     """What an opening needs of the switchboard that holds it."""
 
     settings: ProxySettings

@@ -12,7 +12,7 @@ from flux_gateway.core import rebalance
 from flux_gateway.core.lifecycle import GONE, NodeState
 from flux_gateway.core.liveness import LinkState
 from flux_gateway.proxy.moves import Moves
-from flux_gateway.proxy.nodes import Node
+from flux_gateway.proxy.nodes import node_of
 from flux_gateway.proxy.relay import Relay
 from flux_gateway.proxy.router import Router
 from flux_gateway.runtime.logging import fields
@@ -112,9 +112,7 @@ class Rebalance:
         for relay, target_id in plan:
             if begun >= due or not self._moves.room():
                 break
-            source = relay.node
-            assert isinstance(source, Node)
-            begun += self._moves.ask([relay], source, self._router.nodes[target_id])
+            begun += self._moves.ask([relay], node_of(relay), self._router.nodes[target_id])
         self._pace.took(begun)
         if begun:
             log.debug("rebalancing", extra=fields(sessions=begun, away=len(plan)))

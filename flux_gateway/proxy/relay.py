@@ -31,7 +31,7 @@ class Relay:
 
     def __init__(
         self,
-        board: Owner,
+        board: Owner["Relay"],
         node: RelayNode,
         session_id: str,
         client: socket.socket,

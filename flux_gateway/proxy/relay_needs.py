@@ -1,13 +1,13 @@
 """What a relay needs of those around it: its node, its switchboard, the move it is in, and where it came from."""
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from flux_gateway.runtime.poller import Poller
 
-if TYPE_CHECKING:
-    from flux_gateway.proxy.relay import Relay
+R_contra = TypeVar("R_contra", contravariant=True)
+"""The relay."""
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -21,7 +21,6 @@ class Origin(msgspec.Struct, frozen=True):
 class RelayNode(Protocol):
     """What a relay needs of the node it relays to."""
 
-    relays: dict["Relay", None]
     bytes_up: int
     bytes_down: int
 
@@ -40,22 +39,22 @@ class Transfer(Protocol):
         """The old node's connection broke before its end had come; it is closed."""
 
 
-class Owner(Protocol):
+class Owner(Protocol[R_contra]):
     """What a relay needs of the switchboard that holds it."""
 
     poller: Poller
 
-    def leave_node(self, relay: "Relay", cause: str) -> None:
+    def leave_node(self, relay: R_contra, cause: str) -> None:
         """Nothing goes to or comes from the node any more."""
 
-    def flushing(self, relay: "Relay") -> None:
+    def flushing(self, relay: R_contra) -> None:
         """The node is done, and bytes wait for the client: it gets a moment to take some of them."""
 
-    def linger(self, holder: "Relay") -> None:
+    def linger(self, holder: R_contra) -> None:
         """Everything for the client has been sent: half-close, and wait for it to leave."""
 
-    def end(self, relay: "Relay", cause: str) -> None:
+    def end(self, relay: R_contra, cause: str) -> None:
         """End both sides at once."""
 
-    def orphaned(self, relay: "Relay") -> None:
+    def orphaned(self, relay: R_contra) -> None:
         """The node is gone without a word, and its connection is closed: find another one, or give up."""

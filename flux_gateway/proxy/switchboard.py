@@ -18,7 +18,7 @@ from flux_gateway.proxy.keeping import Keeping
 from flux_gateway.proxy.kept import Untracked
 from flux_gateway.proxy.lingering import Lingering
 from flux_gateway.proxy.moves import Moves
-from flux_gateway.proxy.nodes import Node
+from flux_gateway.proxy.nodes import Node, node_of
 from flux_gateway.proxy.opening import Opening
 from flux_gateway.proxy.relay import Relay
 from flux_gateway.proxy.router import Router
@@ -160,7 +160,7 @@ class Switchboard:
 
     def leave_node(self, relay: Relay, cause: str) -> None:
         """Nothing goes to or comes from the node any more."""
-        if relay.node.relays.pop(relay, relay) is relay:
+        if node_of(relay).relays.pop(relay, relay) is relay:
             return
         self.moves.ended(relay)
         self.counters.closed[cause] += 1
@@ -178,8 +178,7 @@ class Switchboard:
 
     def orphaned(self, relay: Relay) -> None:
         """The node is gone without a word, and its connection is closed: find another one, or give up."""
-        assert isinstance(relay.node, Node)
-        self.moves.orphaned(relay, relay.node)
+        self.moves.orphaned(relay, node_of(relay))
 
     def relocated(self, relay: Relay, source: Node, node: Node) -> None:
         """A session goes on at another node."""
@@ -301,9 +300,9 @@ class Switchboard:
         """Nobody goes on with these relays after all: they are this process' again."""
         self._handing_over = False
         for relay in relays:
-            if self.keeping is not None and isinstance(relay.node, Node):
+            if self.keeping is not None:
                 # Anew, so that no process ever goes on from the state that was handed over: it is old from here on.
-                self.keeping.deposit(relay, relay.node)
+                self.keeping.deposit(relay, node_of(relay))
             self.poller.register(relay.client.fileno(), 0, relay.on_client)
             self.poller.register(relay.backend.fileno(), 0, relay.on_backend)
             relay.watch()
@@ -311,8 +310,7 @@ class Switchboard:
     def leave(self, relays: list[Relay]) -> None:
         """Let go of relays that the keeper holds: their connections stay open."""
         for relay in relays:
-            if isinstance(relay.node, Node):
-                relay.node.relays.pop(relay, None)
+            node_of(relay).relays.pop(relay, None)
             relay.client.close()
             relay.backend.close()
             self.counters.connections -= 1

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +11,15 @@ from benchmarks.peers import addresses
 from flux_gateway.cli.local import LocalCluster
 from flux_gateway.core.errors import CommandError
 
+_ATTEMPTS = 3
+"""On a busy machine a supervisor that stops answers too late."""
+
 
 @contextmanager
 def cluster(folder: Path, gateways: int = 3) -> Iterator[LocalCluster]:
     """Start nodes, one proxy with its keeper, Redis and the dashboard on a network of their own; stop them at the end.
     """
-    state = folder / "cluster"
+    state = Path(tempfile.mkdtemp(prefix="cluster-", dir=folder))
     flux = [sys.executable, "-m", "flux_gateway", "--state-dir", str(state)]
     options = {
         "--gateways": gateways,
@@ -32,4 +36,13 @@ def cluster(folder: Path, gateways: int = 3) -> Iterator[LocalCluster]:
             raise CommandError(f"the cluster did not start: {started.stderr.strip()}")
         yield LocalCluster(state)
     finally:
-        subprocess.run([*flux, "down", "--drain", "0", "--purge"], capture_output=True, check=False)
+        _down([*flux, "down", "--drain", "0", "--purge"])
+
+
+def _down(argv: list[str]) -> None:
+    """Stop the cluster, whatever it takes: the next one needs its addresses."""
+    for _ in range(_ATTEMPTS):
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if not done.returncode:
+            return
+    raise CommandError(f"the cluster did not stop: {done.stderr.strip()}")

@@ -168,6 +168,16 @@ def away(
     return len(plan(sessions, ranking, candidates, bounds, ramped=ramped))
 
 
+def overload(candidates: Mapping[str, Candidate], bounds: Bounds) -> int:
+    """Return how many sessions usable nodes hold above their bounds: these need not wait for the pace."""
+    usable = [node for node in candidates.values() if node.usable]
+    total = sum(node.load for node in usable)
+    weights = sum(node.weight for node in usable)
+    return sum(
+        max(0, node.load - max(bounds.floor, ceil(bounds.factor * total * node.weight / weights))) for node in usable
+    )
+
+
 class Pace:
     """How many moves are due: at most a part of all sessions in a minute, and never more at once than in a second.
 

@@ -104,6 +104,8 @@ class Rebalance:
             return
         plan, hurried = self._plan(), self._hurried()
         due = self._pace.due(self._sessions(), self._loop.time(), at_once=hurried)
+        # The plan begins with those that bounded load asks for.
+        due = max(due, rebalance.overload(self._router.nodes, self._router.bounds))
         if not plan:
             self._hurry_until = 0.0
             return

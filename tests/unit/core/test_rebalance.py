@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flux_gateway.core.balance import Bounds, order
-from flux_gateway.core.rebalance import Pace, away, plan
+from flux_gateway.core.rebalance import Pace, away, overload, plan
 from flux_gateway.core.slots import SLOTS, Slots
 from tests.unit.core.support import FEW, SOME
 
@@ -55,6 +55,14 @@ def carried_out(
                 after[home].load -= 1
         moved.append((key, slot, target))
     return moved, after
+
+
+def test_what_nodes_hold_above_their_bounds_is_overload() -> None:
+    nodes = {"a": Fake(40), "b": Fake(10), "c": Fake(90, usable=False)}
+    assert overload(nodes, Bounds(1.25, 1)) == 8  # 1.25 x 25 = 31.25: 32 may stay
+    assert overload(nodes, Bounds(1.25, 45)) == 0
+    assert overload({"a": Fake(12, weight=2.0), "b": Fake(12)}, Bounds(1.0, 1)) == 4
+    assert overload({"c": Fake(90, usable=False)}, TIGHT) == overload({}, TIGHT) == 0
 
 
 def test_a_session_goes_to_the_node_that_ranks_first() -> None:

@@ -94,7 +94,14 @@ class Session:
     def receive(self, data: bytes) -> bytes:
         """Take bytes from the client, in whatever pieces they come; return the bytes to write, perhaps none."""
         residue = self._residue
-        if not (residue.idle and len(data) > 1 and LENGTH[data[1]] == len(data) and WHOLE[data[0]]):
+        size = len(data)
+        if not (
+            residue.idle
+            and size > 1
+            and WHOLE[data[0]]
+            # One frame, whose length is told by one byte, or by two more: 254 is 126 with the mask bit.
+            and (LENGTH[data[1]] == size or (data[1] == 254 and size > 4 and (data[2] << 8 | data[3]) == size - 8))
+        ):
             residue.take(data)
         protocol = self._protocol
         was_open = protocol.state is OPEN

@@ -22,6 +22,9 @@ _PATIENCE = 10.0
 """Seconds without a ping after which a proxy's link is given up."""
 
 
+_RETURN = 60.0
+"""Seconds after which a proxy without a link is taken for gone: longer than its keeper waits for its next process."""
+
 _LAST_WORD = 0.5
 """Seconds at most to send what was said before a link is closed."""
 
@@ -48,11 +51,18 @@ class Links:
     def __init__(self, node: Node, token: str) -> None:
         self._node, self._token = node, token
         self._open: set[ProxyLink] = set()
+        self._lost_at: dict[str, float] = {}
+        """By proxy id, when its last link closed, monotonic seconds."""
+        node.proxy_away = self._away
         node.on_change(lambda before, after, detail: self._tell())
 
     def proxies(self) -> frozenset[str]:
         """Return the ids of the proxies that have a link now: they can move the sessions that came through them."""
         return frozenset(one.proxy_id for one in self._open)
+
+    def _away(self, proxy_id: str) -> bool:
+        lost_at = self._lost_at.get(proxy_id)
+        return lost_at is not None and proxy_id not in self.proxies() and self._node.now() - lost_at < _RETURN
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Handle `GET /link?proxy=ID`, for as long as the proxy keeps it open."""
@@ -62,6 +72,8 @@ class Links:
         await socket.prepare(request)
         proxy = ProxyLink(request.query.get("proxy", str(request.remote)), socket)
         self._open.add(proxy)
+        if self._lost_at.pop(proxy.proxy_id, None) is not None:
+            self._node.forgive()  # pongs that waited for the proxy are only now on their way
         log.info("link open", extra=fields(proxy=proxy.proxy_id))
         writing = asyncio.create_task(proxy.outbox.write(), name=f"link {proxy.proxy_id}")
         try:
@@ -72,6 +84,7 @@ class Links:
             log.warning("link broken", extra=fields(proxy=proxy.proxy_id, error=repr(error)))
         finally:
             self._open.discard(proxy)
+            self._lost_at[proxy.proxy_id] = self._node.now()
             self._node.moves.link_closed(proxy.say)
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)

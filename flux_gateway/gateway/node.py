@@ -60,6 +60,8 @@ class Node:
         self._loop = asyncio.get_running_loop()
         self._turned_at = self._loop.time()
         self._forgiving_until = 0.0
+        self.proxy_away: Callable[[str], bool] = lambda proxy_id: False
+        """Tells of a proxy, by its id, whether it has just lost its link and may come back: it cannot bring pongs."""
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._server: asyncio.Server | None = None
 
@@ -234,7 +236,7 @@ class Node:
         self._turned_at = self.now()
         forgiving = self.now() < self._forgiving_until
         for connection in self._keepalive.turn():
-            if forgiving:
+            if forgiving or self.proxy_away(connection.proxy_id):
                 connection.send(connection.session.ping())
             elif connection.session.open:
                 self.counters.ping_timeouts += 1

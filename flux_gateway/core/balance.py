@@ -39,6 +39,10 @@ class Bounds(msgspec.Struct, frozen=True):
     """Below this many connections no node counts as overloaded: with a handful of clients the mean says nothing,
     and affinity matters more."""
 
+    def of(self, node: Candidate, total: int, weights: float, ramp: float = 1.0) -> int:
+        """Return how many connections of `total` a node may hold, when all weights together are `weights`."""
+        return max(self.floor, ceil(self.factor * total * node.weight / weights * ramp))
+
 
 def order(ranking: tuple[str, ...], candidates: Mapping[str, Candidate], bounds: Bounds) -> Iterator[str]:
     """Yield the nodes to dial, best first.
@@ -53,7 +57,7 @@ def order(ranking: tuple[str, ...], candidates: Mapping[str, Candidate], bounds:
     for node_id in ranking:
         node = usable.get(node_id)
         if node is not None:
-            if node.load < max(bounds.floor, ceil(bounds.factor * total * node.weight / weights * node.ramp)):
+            if node.load < bounds.of(node, total, weights, node.ramp):
                 yield node_id
             else:
                 full.append(node_id)

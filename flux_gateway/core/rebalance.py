@@ -52,12 +52,10 @@ class _Plan(Generic[Key]):
         displaced = len(everybody) - sum(self.own.values())
         total = sum(self.load.values()) + displaced
         weights = sum(node.weight for node in usable.values())
-        shares = {node_id: bounds.factor * total * node.weight / weights for node_id, node in usable.items()}
-        self.bound = {node_id: max(bounds.floor, ceil(share)) for node_id, share in shares.items()}
+        self.bound = {node_id: bounds.of(node, total, weights) for node_id, node in usable.items()}
         """Load over which a node gives sessions away."""
         self.ready = {
-            node_id: max(bounds.floor, ceil(shares[node_id] * (node.ramp if ramped else 1.0)))
-            for node_id, node in usable.items()
+            node_id: bounds.of(node, total, weights, node.ramp if ramped else 1.0) for node_id, node in usable.items()
         }
         """Load up to which a node takes more. What it has already it keeps while it starts slowly."""
         mine = len(everybody) / total if total else 1.0
@@ -156,26 +154,12 @@ def plan(
     return [(session.key, session.at) for session in moved]
 
 
-def away(
-    sessions: Iterable[tuple[Key, int, str]],
-    ranking: Callable[[int], tuple[str, ...]],
-    candidates: Mapping[str, Candidate],
-    bounds: Bounds,
-    *,
-    ramped: bool = True,
-) -> int:
-    """Return how many sessions are not where they belong: the length of the plan."""
-    return len(plan(sessions, ranking, candidates, bounds, ramped=ramped))
-
-
 def overload(candidates: Mapping[str, Candidate], bounds: Bounds) -> int:
     """Return how many sessions usable nodes hold above their bounds: these need not wait for the pace."""
     usable = [node for node in candidates.values() if node.usable]
     total = sum(node.load for node in usable)
     weights = sum(node.weight for node in usable)
-    return sum(
-        max(0, node.load - max(bounds.floor, ceil(bounds.factor * total * node.weight / weights))) for node in usable
-    )
+    return sum(max(0, node.load - bounds.of(node, total, weights)) for node in usable)
 
 
 class Pace:

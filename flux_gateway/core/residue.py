@@ -59,11 +59,6 @@ class Residue:
             return None
         return bytes(self._kept or b"") + self._header
 
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing to carry."""
-        return self.idle
-
     def take(self, data: bytes) -> None:
         """Follow the next bytes of the stream, in whatever pieces they come."""
         at = 0

@@ -1,4 +1,4 @@
-"""Shared by the tests of the pure core: settings for hypothesis, wire frames made by hand, random cuts."""
+"""Shared by the tests of the pure core: settings for hypothesis, wire frames made by hand, random cuts, nodes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,6 +38,16 @@ class WireFrame:
         else:
             head += bytes([masked | 127]) + pack("!Q", size)
         return head + self.mask + masked_with(self.mask, self.payload)
+
+
+@dataclass
+class Fake:
+    """A node as routing sees it (`core.balance.Candidate`)."""
+
+    load: int = 0
+    usable: bool = True
+    weight: float = 1.0
+    ramp: float = 1.0
 
 
 def masked_with(mask: bytes, payload: bytes) -> bytes:

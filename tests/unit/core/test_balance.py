@@ -1,25 +1,14 @@
 """`core.balance`: the order in which nodes are dialled."""
 
-from dataclasses import dataclass
 from math import ceil
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flux_gateway.core.balance import Bounds, order
-from tests.unit.core.support import SOME
+from tests.unit.core.support import SOME, Fake
 
 TIGHT = Bounds(factor=1.25, floor=1)
-
-
-@dataclass
-class Fake:
-    """A node as routing sees it."""
-
-    load: int = 0
-    usable: bool = True
-    weight: float = 1.0
-    ramp: float = 1.0
 
 
 def dialled(ranking: str, nodes: dict[str, Fake], bounds: Bounds = TIGHT) -> str:

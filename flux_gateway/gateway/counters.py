@@ -7,6 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from flux_gateway.core.session import Traffic
+from flux_gateway.runtime.metrics import counted
 
 
 class NodeCounters:
@@ -70,11 +71,5 @@ class NodeMetrics(Collector):
             ("flux_node_attaches_refused", "Sessions from other nodes not taken", "status", counters.attach_refused),
             ("flux_node_releases_refused", "Sessions that could not be frozen", "reason", counters.release_refused),
         ):
-            family = CounterMetricFamily(name, text, labels=[label])
-            for value_of_label, count in counts.items():
-                family.add_metric([value_of_label], count)
-            yield family
-        closed = CounterMetricFamily("flux_node_sessions_closed", "Sessions ended", labels=["code", "by"])
-        for (code, by), count in counters.closed.items():
-            closed.add_metric([code, by], count)
-        yield closed
+            yield counted(name, text, [label], counts)
+        yield counted("flux_node_sessions_closed", "Sessions ended", ["code", "by"], counters.closed)

@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 from flux_gateway.core.liveness import LinkState
 from flux_gateway.proxy.move_figures import MoveFigures
 from flux_gateway.proxy.nodes import Node
+from flux_gateway.runtime.metrics import counted
 
 
 class ProxyCounters:
@@ -61,34 +62,18 @@ class ProxyMetrics(Collector):
             ("flux_proxy_connections_taken_over", "Connections taken over from the keeper", counters.taken_over),
         ):
             yield CounterMetricFamily(name, text, value)
-        for name, text, label, counts in (
-            ("flux_proxy_clients_refused", "Clients refused", "reason", counters.refused),
-            ("flux_proxy_sessions_closed", "Relayed connections ended", "cause", counters.closed),
-            ("flux_proxy_connections_given_up", "Not taken over from the keeper", "cause", counters.given_up),
-        ):
-            family = CounterMetricFamily(name, text, labels=[label])
-            for value_of_label, count in counts.items():
-                family.add_metric([value_of_label], count)
-            yield family
+        yield counted("flux_proxy_clients_refused", "Clients refused", ["reason"], counters.refused)
+        yield counted("flux_proxy_sessions_closed", "Relayed connections ended", ["cause"], counters.closed)
+        yield counted("flux_proxy_connections_given_up", "Not taken over from the keeper", ["cause"], counters.given_up)
         yield from self._by_node()
         yield from self._of_moves()
 
     def _of_moves(self) -> Iterable[Metric]:
         moves = self._moves
-        done = CounterMetricFamily("flux_proxy_sessions_moved", "Sessions now at another node", labels=["reason"])
-        for reason, count in moves.done.items():
-            done.add_metric([reason], count)
-        yield done
-        failed = CounterMetricFamily(
-            "flux_proxy_moves_failed", "Sessions that could not be moved and were closed", labels=["reason", "cause"]
-        )
-        for (reason, cause), count in moves.failed.items():
-            failed.add_metric([reason, cause], count)
-        yield failed
-        refused = CounterMetricFamily("flux_proxy_moves_refused", "Sessions that could not move yet", labels=["cause"])
-        for cause, count in moves.refused.items():
-            refused.add_metric([cause], count)
-        yield refused
+        yield counted("flux_proxy_sessions_moved", "Sessions now at another node", ["reason"], moves.done)
+        closed = "Sessions that could not be moved and were closed"
+        yield counted("flux_proxy_moves_failed", closed, ["reason", "cause"], moves.failed)
+        yield counted("flux_proxy_moves_refused", "Sessions that could not move yet", ["cause"], moves.refused)
         pauses = HistogramMetricFamily(
             "flux_proxy_move_pause_seconds", "Time in which a moving client was not read", labels=["reason"]
         )
@@ -103,7 +88,4 @@ class ProxyMetrics(Collector):
                 gauge.add_metric([node.id], value(node))
             yield gauge
         for name, text, value in _NODE_TOTALS:
-            counter = CounterMetricFamily(name, text, labels=["node"])
-            for node in self._nodes.values():
-                counter.add_metric([node.id], value(node))
-            yield counter
+            yield counted(name, text, ["node"], {node.id: value(node) for node in self._nodes.values()})

@@ -64,10 +64,10 @@ class Drain:
         # The last to be told need a moment to answer before the window is over.
         seconds = max(0.0, window - min(node.settings.close_timeout, window / 10))
         proxies = self._proxies()
-        stuck = {one: None for one in node.connections if one.proxy_id not in proxies}
+        stuck = [one for one in node.connections if one.proxy_id not in proxies]
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._close(list(stuck), seconds), name="drain: without a proxy")
-            group.create_task(self._close_left(stuck, seconds), name="drain: after the moves")
+            group.create_task(self._close(stuck, seconds), name="drain: without a proxy")
+            group.create_task(self._close_left(proxies, seconds), name="drain: after the moves")
         await within(node.empty, started + window - loop.time())
         cut = list(node.connections)
         for connection in cut:
@@ -79,8 +79,8 @@ class Drain:
     async def _close(self, connections: list[Connection], seconds: float) -> None:
         await spread(connections, lambda one: one.close(1012, _REASON), seconds, over=self._node.empty)
 
-    async def _close_left(self, stuck: Container[Connection], seconds: float) -> None:
+    async def _close_left(self, proxies: Container[str], seconds: float) -> None:
         """Give the proxies their time, then close what they have not fetched."""
         if not await within(self._node.empty, seconds * _MOVING):
-            left = [one for one in self._node.connections if one.session.open and one not in stuck]
+            left = [one for one in self._node.connections if one.session.open and one.proxy_id in proxies]
             await self._close(left, seconds * (1 - _MOVING))

@@ -52,7 +52,7 @@ class Links:
         self._node, self._token = node, token
         self._open: set[ProxyLink] = set()
         self._lost_at: dict[str, float] = {}
-        """By proxy id, when its last link closed, monotonic seconds."""
+        """By id of a proxy without a link, when its last one closed, monotonic seconds."""
         node.proxy_away = self._away
         node.on_change(lambda before, after, detail: self._tell())
 
@@ -62,7 +62,7 @@ class Links:
 
     def _away(self, proxy_id: str) -> bool:
         lost_at = self._lost_at.get(proxy_id)
-        return lost_at is not None and proxy_id not in self.proxies() and self._node.now() - lost_at < _RETURN
+        return lost_at is not None and self._node.now() - lost_at < _RETURN
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Handle `GET /link?proxy=ID`, for as long as the proxy keeps it open."""
@@ -84,7 +84,8 @@ class Links:
             log.warning("link broken", extra=fields(proxy=proxy.proxy_id, error=repr(error)))
         finally:
             self._open.discard(proxy)
-            self._lost_at[proxy.proxy_id] = self._node.now()
+            if proxy.proxy_id not in self.proxies():
+                self._lost_at[proxy.proxy_id] = self._node.now()
             self._node.moves.link_closed(proxy.say)
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)

@@ -8,10 +8,10 @@ from typing import Protocol
 from flux_gateway.core import proxy_protocol, ticket
 from flux_gateway.core.http_head import response_status
 from flux_gateway.core.ticket import Ticket
+from flux_gateway.proxy.dial import Dial
 from flux_gateway.proxy.nodes import Node
 from flux_gateway.proxy.relay import Relay
 from flux_gateway.proxy.settings import ProxySettings
-from flux_gateway.runtime import tcp
 from flux_gateway.runtime.poller import IN, OUT, Poller
 
 _LIFE = 30.0
@@ -47,7 +47,7 @@ class Wanted(Protocol):
 class Attach:
     """Asks one node after another to take a session."""
 
-    __slots__ = ("_answer", "_backend", "_board", "_node", "_out", "_reason", "_relay", "_state", "_targets", "_wanted")
+    __slots__ = ("_answer", "_board", "_dial", "_out", "_reason", "_relay", "_state", "_targets", "_wanted")
 
     def __init__(
         self, board: Owner, relay: Relay, wanted: Wanted, targets: Iterator[Node], reason: str, state: bytes
@@ -58,27 +58,29 @@ class Attach:
         self._targets = targets
         self._reason = reason
         self._state = state
-        self._node: Node | None = None
-        self._backend: socket.socket | None = None
+        self._dial: Dial | None = None
         self._out = b""
         self._answer = b""
 
     def next(self) -> None:
         """Leave the node being asked, and ask the next one."""
+        board = self._board
         self._leave()
         for node in self._targets:
-            self._node = node
-            node.opening += 1
-            if self._dial(node):
+            try:
+                self._dial = Dial(board.poller, node, board.settings.source, self._on_connected)
+            except OSError:  # the next rank may do better
+                node.dial_failures += 1
+            else:
+                board.attaching(self)
                 return
-            self._failed()
-            self._leave()
-        self._board.attach_over(self)
+        board.attach_over(self)
         self._wanted.exhausted()
 
     def expire(self) -> None:
-        """The node being asked has not answered in time."""
-        self._failed()
+        """The node being asked has failed, or has not answered in time."""
+        if self._dial is not None:
+            self._dial.node.dial_failures += 1
         self.next()
 
     def cancel(self) -> None:
@@ -86,27 +88,18 @@ class Attach:
         self._leave()
         self._board.attach_over(self)
 
-    def _dial(self, node: Node) -> bool:
-        try:
-            backend = self._backend = tcp.dial(node.record.host, node.record.port, self._board.settings.source)
-        except OSError:  # the next rank may do better; without any the client is told so
-            return False
-        self._board.poller.register(backend.fileno(), OUT, self._on_connected)
-        self._board.attaching(self)
-        return True
-
     def _on_connected(self, events: int) -> None:
-        assert self._backend is not None
-        if self._backend.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+        dial = self._dial
+        assert dial is not None
+        if dial.refused:
             self.expire()
             return
-        self._out = self._header() + self._state
-        self._board.poller.replace(self._backend.fileno(), self._on_backend)
+        self._out = self._header(dial.node) + self._state
+        self._board.poller.replace(dial.socket.fileno(), self._on_backend)
         self._send()
 
-    def _header(self) -> bytes:
-        relay, node, settings = self._relay, self._node, self._board.settings
-        assert node is not None
+    def _header(self, node: Node) -> bytes:
+        relay, settings = self._relay, self._board.settings
         try:
             port = relay.client.getpeername()[1]
         except OSError:  # the client has just left; its end is reported by the poller
@@ -127,16 +120,17 @@ class Attach:
         return proxy_protocol.encode((relay.client_ip, port), (node.record.host, node.record.port), tlvs)
 
     def _send(self) -> None:
-        assert self._backend is not None
+        assert self._dial is not None
+        backend = self._dial.socket
         try:
-            sent = self._backend.send(self._out)
+            sent = backend.send(self._out)
         except BlockingIOError:
             sent = 0
         except OSError:
             self.expire()
             return
         self._out = self._out[sent:]
-        self._board.poller.modify(self._backend.fileno(), IN | OUT if self._out else IN)
+        self._board.poller.modify(backend.fileno(), IN | OUT if self._out else IN)
 
     def _on_backend(self, events: int) -> None:
         if events & OUT:
@@ -145,9 +139,9 @@ class Attach:
             self._receive()
 
     def _receive(self) -> None:
-        assert self._backend is not None
+        assert self._dial is not None
         try:
-            data = self._backend.recv(_ANSWER_LIMIT)
+            data = self._dial.socket.recv(_ANSWER_LIMIT)
         except BlockingIOError:
             return
         except OSError:
@@ -162,24 +156,14 @@ class Attach:
         self._taken(self._answer[end + 4 :])
 
     def _taken(self, said: bytes) -> None:
-        backend, node = self._backend, self._node
-        assert backend is not None
-        assert node is not None
-        self._backend = self._node = None
-        node.opening -= 1
+        assert self._dial is not None
+        node, backend = self._dial.give_away()
+        self._dial = None
         self._board.attach_over(self)
         self._wanted.attached(node, backend, said)
 
-    def _failed(self) -> None:
-        if self._node is not None:
-            self._node.dial_failures += 1
-
     def _leave(self) -> None:
-        if self._backend is not None:
-            self._board.poller.unregister(self._backend.fileno())
-            self._backend.close()
-            self._backend = None
-        if self._node is not None:
-            self._node.opening -= 1
-            self._node = None
+        if self._dial is not None:
+            self._dial.drop()
+            self._dial = None
         self._out = self._answer = b""

@@ -22,6 +22,7 @@ from flux_gateway.proxy.links import Links
 from flux_gateway.proxy.listener import Listener
 from flux_gateway.proxy.nodes import Node
 from flux_gateway.proxy.rebalance import Rebalance
+from flux_gateway.proxy.relay import RESTARTING
 from flux_gateway.proxy.router import Router
 from flux_gateway.proxy.settings import ProxySettings
 from flux_gateway.proxy.switchboard import Switchboard
@@ -43,7 +44,6 @@ log = logging.getLogger(__name__)
 _LAST_WORD = 1.0
 """Seconds the registry gets to hear of the end, and clients who were told to leave in a hurry."""
 
-_RESTARTING = "proxy is restarting, connect again"
 
 _PATIENCE = 2.0
 """Seconds at most that clients wait in the listener until this proxy knows the nodes and has a link to each."""
@@ -228,7 +228,7 @@ class ProxyDaemon:
         seconds = max(0.0, window - min(self.settings.close_timeout, window / 10))
         await spread(
             relays,
-            lambda relay: relay.give_up(1012, _RESTARTING, "proxy draining"),
+            lambda relay: relay.give_up(RESTARTING, "proxy draining"),
             seconds,
             over=self.board.empty,
         )
@@ -239,7 +239,7 @@ class ProxyDaemon:
         letting_go.cancel()
         await asyncio.gather(letting_go, return_exceptions=True)
         for relay in self.board.relays():
-            relay.give_up(1012, _RESTARTING, "proxy draining")
+            relay.give_up(RESTARTING, "proxy draining")
         await within(self.board.empty, _LAST_WORD)
 
     # Membership.

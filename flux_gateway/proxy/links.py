@@ -119,6 +119,7 @@ class Links:
                     self._moves.told(node, said)
         finally:
             node.say = None
+            self._moves.disconnected(node)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

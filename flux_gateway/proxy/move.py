@@ -15,9 +15,7 @@ from flux_gateway.proxy import attach
 from flux_gateway.proxy.attach import Attach
 from flux_gateway.proxy.move_figures import MOVE, REATTACH
 from flux_gateway.proxy.nodes import Node
-from flux_gateway.proxy.relay import Relay
-
-_LOST = "node lost, connect again"
+from flux_gateway.proxy.relay import NODE_LOST, Relay
 
 
 class Owner(attach.Owner, Protocol):
@@ -207,7 +205,7 @@ class Move:
         self.cancel()
         self._owner.failed(self, cause)
         self.relay.move = None
-        self.relay.give_up(1012, _LOST, f"{self.reason} failed: {cause}")
+        self.relay.give_up(NODE_LOST, f"{self.reason} failed: {cause}")
 
     def cancel(self) -> None:
         """Let go of the node that was being asked, or that had the session already."""

@@ -20,7 +20,7 @@ from flux_gateway.proxy.departures import Departures
 from flux_gateway.proxy.move import Move
 from flux_gateway.proxy.move_figures import MOVE, REATTACH, MoveFigures
 from flux_gateway.proxy.nodes import Node
-from flux_gateway.proxy.relay import Relay
+from flux_gateway.proxy.relay import NODE_LOST, Relay
 from flux_gateway.proxy.router import Router
 from flux_gateway.proxy.settings import ProxySettings
 from flux_gateway.runtime.logging import fields
@@ -79,14 +79,13 @@ class Moves:
         self._by_session: dict[str, Move] = {}
         """Every move in any stage."""
         self._ready: deque[Move] = deque()
-        self._orphans: deque[Move] = deque()
         self._under_way: Deadlines[Move] = Deadlines(self.settings.move_timeout)
         self._seeking: Deadlines[Move] = Deadlines(self.settings.dead_after)
-        """Reattaches, which have more patience: the next node may only be starting."""
+        """Moves whose session has no node. They have more patience: the next node may only be starting."""
         self._dialling: Deadlines[Attach] = Deadlines(self.settings.dial_timeout)
         self._resting: Deadlines[Move] = Deadlines(_AGAIN)
-        self._rested: dict[Move, None] = {}
-        """They wait for their turn: when the only node comes back, not all of its sessions may knock at once."""
+        self._waiting: dict[Move, None] = {}
+        """Of those that seek a node, the ones that wait for their turn: all at once would be a storm."""
         self._fresh: Deadlines[Relay] = Deadlines(_SETTLED)
         """Relays that have come to their node only just now: one that takes sessions and drops them must not get them
         back a thousand times a second."""
@@ -157,18 +156,12 @@ class Moves:
 
     def _proceed(self) -> None:
         """Start what waits for its turn, as far as there is room."""
-        busy = len(self._under_way) + len(self._seeking) - len(self._resting) - len(self._rested)
+        busy = len(self._under_way) + len(self._seeking) - len(self._resting) - len(self._waiting)
         free = self.settings.move_concurrency - busy
-        while free > 0 and (self._orphans or self._rested or self._ready):
-            if self._orphans:
-                move = self._orphans.popleft()
-                if move.relay.move is move:
-                    move.adopt()
-                    free -= 1
-                continue
-            if self._rested:
-                move = next(iter(self._rested))
-                del self._rested[move]
+        while free > 0 and (self._waiting or self._ready):
+            if self._waiting:
+                move = next(iter(self._waiting))
+                del self._waiting[move]
                 move.again()
                 free -= 1
                 continue
@@ -209,7 +202,7 @@ class Moves:
         """Begin no more moves, and wait for those under way, at most so long."""
         self._held = True
         until = self.now() + seconds
-        while (self._under_way or self._seeking or self._orphans) and self.now() < until:  # noqa: ASYNC110
+        while (self._under_way or self._seeking) and self.now() < until:  # noqa: ASYNC110
             await asyncio.sleep(_AGAIN / 5)  # each ends by a call from the poller or from `sweep`
 
     # Reattaching.
@@ -217,7 +210,7 @@ class Moves:
     def orphaned(self, relay: Relay, source: Node) -> None:
         """A session's node is gone: bring it to another one, or let its client go."""
         if not self.secret or relay.client_eof or not relay.between_messages:
-            relay.give_up(1012, "node lost, connect again", "node lost")
+            relay.give_up(NODE_LOST, "node lost")
             return
         earlier = self._by_session.get(relay.session_id)
         if earlier is not None:
@@ -227,11 +220,11 @@ class Moves:
         move.started_at = self.now()
         self.departures.begun(move, move.started_at)
         relay.hold(move)
+        self.homeless(move)
         if relay in self._fresh:
-            self.homeless(move)
             self.rest(move)
         else:
-            self._orphans.append(move)
+            self._waiting[move] = None
         self._loop.call_soon(self._proceed)
 
     def _abandon_silent(self, now: float) -> None:
@@ -242,23 +235,21 @@ class Moves:
                 continue
             if node.silence(now) < self.settings.link_silence or not usable:
                 continue
-            orphans = [relay for relay in node.relays if relay.up is not None and not relay.cut]
-            for relay in orphans:
+            for relay in [relay for relay in node.relays if relay.up is not None and not relay.cut]:
                 if relay.move is None:
                     self.orphaned(relay, node)
-                elif isinstance(relay.move, Move):
+                else:
                     relay.move.silent()
 
     def connected(self, node: Node) -> None:
         """A link is open: the node hears which of its sessions were attached elsewhere meanwhile."""
         assert node.say is not None
-        self._unlinked(node)  # of an earlier link, if that broke only a moment ago
         overtaken = list(node.overtaken.items())
         node.overtaken.clear()
         for at in range(0, len(overtaken), _AT_ONCE):
             node.say(Drop(dict(overtaken[at : at + _AT_ONCE])))
 
-    def _unlinked(self, node: Node) -> None:
+    def disconnected(self, node: Node) -> None:
         """What was agreed on over a link ends with it, and what it was to bring does not come any more."""
         for move in [move for move in self._asked if move.source is node]:
             self._forget(move)
@@ -345,7 +336,7 @@ class Moves:
             self.departures.over(move)
         for deadlines in (self._asked, self._under_way, self._seeking, self._resting):
             deadlines.discard(move)
-        self._rested.pop(move, None)
+        self._waiting.pop(move, None)
 
     # Time.
 
@@ -354,7 +345,7 @@ class Moves:
         now = self.now()
         for attach in self._dialling.expired(now):
             attach.expire()
-        self._rested.update(dict.fromkeys(self._resting.expired(now)))
+        self._waiting.update(dict.fromkeys(self._resting.expired(now)))
         for move in self._asked.expired(now):
             self.figures.refused["no answer"] += 1
             self._forget(move)
@@ -364,9 +355,6 @@ class Moves:
         for deadlines in (self._under_way, self._seeking):
             for move in deadlines.expired(now):
                 move.expire()
-        for node in self._router.nodes.values():
-            if node.say is None:
-                self._unlinked(node)
         self._abandon_silent(now)
         self._proceed()
         self._fill()

@@ -20,12 +20,12 @@ from flux_gateway.core.http_head import (
 from flux_gateway.core.slots import slot_of
 from flux_gateway.proxy import relay_needs
 from flux_gateway.proxy.counters import ProxyCounters
+from flux_gateway.proxy.dial import Dial
 from flux_gateway.proxy.nodes import Node
 from flux_gateway.proxy.relay import Relay
 from flux_gateway.proxy.relay_needs import Origin
 from flux_gateway.proxy.settings import ProxySettings
-from flux_gateway.runtime import tcp
-from flux_gateway.runtime.poller import IN, OUT, Poller
+from flux_gateway.runtime.poller import IN, Poller
 
 _ANSWER_LIMIT = 65_536
 
@@ -54,7 +54,7 @@ class Owner(relay_needs.Owner[Relay], Protocol):
         """The node is connected and has been sent the handshake."""
 
     def dial_failed(self, node: Node, failure: str) -> None:
-        """A node was left before it answered; `failure` is empty when that was not its fault."""
+        """A node was left before it answered, because of `failure`."""
 
     def connected(self, opening: "Opening", node: Node, relay: Relay) -> None:
         """A node has answered."""
@@ -73,8 +73,8 @@ class Opening:
     """Owns the client's socket, and the backend's as long as it dials. Replaced by a `Relay` when a node answers."""
 
     __slots__ = (
-        "_address", "_answer", "_backend", "_board", "_head_size", "_node", "_request", "_slot", "_targets", "_tried",
-        "client", "client_ip", "session_id",
+        "_address", "_answer", "_board", "_dial", "_head_size", "_request", "_slot", "_targets", "_tried", "client",
+        "client_ip", "path", "session_id",
     )  # fmt: skip
 
     def __init__(self, board: Owner, client: socket.socket, address: tuple[str, int]) -> None:
@@ -88,19 +88,15 @@ class Opening:
         self._slot = 0
         self._targets: Iterator[Node] = iter(())
         self._tried = 0
-        self._node: Node | None = None
-        self._backend: socket.socket | None = None
+        self._dial: Dial | None = None
         self._answer = bytearray()
+        self.path = ""
+        """The path asked for; known once the head is complete."""
 
     @property
     def node(self) -> Node | None:
         """The node being asked."""
-        return self._node
-
-    @property
-    def path(self) -> str:
-        """The path asked for; valid once the head is complete."""
-        return parse_request(bytes(self._request[: self._head_size])).path
+        return self._dial.node if self._dial is not None else None
 
     # The head.
 
@@ -130,6 +126,7 @@ class Opening:
         request = parse_request(bytes(self._request[:size]))
         require_websocket(request)
         self._head_size = size
+        self.path = request.path
         self.session_id = uuid.uuid4().hex
         key = affinity_key(request, self.client_ip, self._board.affinity)
         self._slot = slot_of(key.encode())
@@ -151,39 +148,32 @@ class Opening:
 
     def _dial_next(self, failure: str) -> None:
         """Leave the current node because of `failure`, and try the next one."""
-        self._leave_backend(failure)
+        board = self._board
+        self._leave(failure)
         for node in self._targets:
             if self._tried:
-                self._board.counters.retries += 1
+                board.counters.retries += 1
             self._tried += 1
-            self._node = node
-            node.opening += 1
-            if self._dial(node):
+            try:
+                self._dial = Dial(board.poller, node, board.settings.source, self._on_connected)
+            except OSError:  # the next rank may do better; without any the client is told so
+                self._failed(node, "refused")
+            else:
+                board.dialing(self)
                 return
-            self._leave_backend("refused")
         self.refuse(HttpError(503, "no node can take this connection now", [("Retry-After", "1")]))
 
     def retry(self, failure: str) -> None:
         """The node being asked is known to be unable: ask the next one now."""
         self._dial_next(failure)
 
-    def _dial(self, node: Node) -> bool:
-        """Start connecting. Returns False if that failed at once."""
-        try:
-            backend = self._backend = tcp.dial(node.record.host, node.record.port, self._board.settings.source)
-        except OSError:  # the next rank may do better; without any the client is told so
-            return False
-        self._board.poller.register(backend.fileno(), OUT, self._on_connected)
-        self._board.dialing(self)
-        return True
-
     def _on_connected(self, events: int) -> None:
-        assert self._backend is not None
-        assert self._node is not None
-        if self._backend.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+        dial = self._dial
+        assert dial is not None
+        if dial.refused:
             self._dial_next("refused")
             return
-        record = self._node.record
+        record = dial.node.record
         tlvs = {
             proxy_protocol.UNIQUE_ID: self.session_id.encode(),
             proxy_protocol.PROXY_ID: self._board.settings.id.encode(),
@@ -191,20 +181,20 @@ class Opening:
         header = proxy_protocol.encode(self._address, (record.host, record.port), tlvs)
         try:
             # A fresh connection's send buffer takes a head of at most a few dozen KiB in one piece.
-            sent = self._backend.send(header + self._request)
+            sent = dial.socket.send(header + self._request)
         except OSError:
             sent = -1
         if sent != len(header) + len(self._request):
             self._dial_next("broken")
             return
-        self._board.poller.replace(self._backend.fileno(), self._on_answer)
-        self._board.poller.modify(self._backend.fileno(), IN)
+        self._board.poller.replace(dial.socket.fileno(), self._on_answer)
+        self._board.poller.modify(dial.socket.fileno(), IN)
         self._board.awaiting_answer(self)
 
     def _on_answer(self, events: int) -> None:
-        assert self._backend is not None
+        assert self._dial is not None
         try:
-            data = self._backend.recv(_ANSWER_LIMIT)
+            data = self._dial.socket.recv(_ANSWER_LIMIT)
         except BlockingIOError:
             return
         except OSError:
@@ -227,10 +217,10 @@ class Opening:
 
     def _connect_through(self, status: int, end: int) -> None:
         """The node has answered: from here on bytes are relayed."""
-        board, backend, node = self._board, self._backend, self._node
-        assert backend is not None
-        assert node is not None
-        self._backend = self._node = None
+        board = self._board
+        assert self._dial is not None
+        node, backend = self._dial.give_away()
+        self._dial = None
         extensions = response_header(self._answer[:end], b"sec-websocket-extensions")
         opened = Relay(
             board, node, self.session_id, self.client, self.client_ip, backend,
@@ -248,26 +238,27 @@ class Opening:
         opened.start(bytes(self._answer))
         board.started(opened, node)
 
-    def _leave_backend(self, failure: str) -> None:
-        if self._backend is not None:
-            self._board.poller.unregister(self._backend.fileno())
-            self._backend.close()
-            self._backend = None
-        if self._node is not None:
-            self._node.opening -= 1
-            self._node.dial_failures += 1 if failure else 0
-            self._board.dial_failed(self._node, failure)
-            self._node = None
+    def _leave(self, failure: str) -> None:
+        """Leave the node being asked; `failure` is empty when that is not its fault."""
+        if self._dial is not None:
+            self._dial.drop()
+            if failure:
+                self._failed(self._dial.node, failure)
+            self._dial = None
         self._answer.clear()
+
+    def _failed(self, node: Node, failure: str) -> None:
+        node.dial_failures += 1
+        self._board.dial_failed(node, failure)
 
     # The end without a session.
 
     def refuse(self, error: HttpError) -> None:
         """Answer with an HTTP error and let the client go."""
-        self._leave_backend("")
+        self._leave("")
         self._board.refuse(self, error)
 
     def abandon(self, reason: str) -> None:
         """The client is gone."""
-        self._leave_backend("")
+        self._leave("")
         self._board.abandon(self, reason)

@@ -36,7 +36,6 @@ class Rebalance:
         self._loop = asyncio.get_running_loop()
         self._hurry_until = 0.0
         self._wake = asyncio.Event()
-        self._away = 0
 
     async def run(self) -> None:
         """Rebalance for ever."""
@@ -73,10 +72,9 @@ class Rebalance:
 
     def status(self) -> dict[str, Any]:
         """What `GET /rebalance` answers."""
-        self._away = len(self._plan())
         return {
             "paused": self.paused(),
-            "away": self._away,
+            "away": len(self._plan()),
             "moving": len(self._moves),
             "pace": round(self._pace.per_minute(self._sessions()), 1),
             "now": self._hurried(),

@@ -16,6 +16,9 @@ _BUFFER = bytearray(_CHUNK)
 _VIEW = memoryview(_BUFFER)
 """Shared by all connections: what is read is sent on, or copied, before anything else is read."""
 
+NODE_LOST = "node lost, connect again"
+RESTARTING = "proxy is restarting, connect again"
+"""What clients are told that are let go."""
 
 _RESCUE = 2**20
 """Bytes at most that are still read from a node that is gone."""
@@ -343,15 +346,15 @@ class Relay:
 
     # The end.
 
-    def give_up(self, code: int, reason: str, cause: str) -> None:
-        """End the client's stream, with a proper close frame wherever that is possible."""
+    def give_up(self, reason: str, cause: str) -> None:
+        """End the client's stream, with a close frame that says "come back" (1012) wherever that is possible."""
         down = self.down
         if down is None or down.rest or down.closed:
             # In the middle of a frame nothing can be said: the client sees the stream end.
             self._finish(f"{cause} in mid-frame" if down is not None and down.rest else cause)
             return
         down.closed = True
-        frame = encode_close(code, reason)
+        frame = encode_close(1012, reason)
         if self.to_client:
             self.to_client += frame
         else:

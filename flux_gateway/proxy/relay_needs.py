@@ -38,6 +38,9 @@ class Transfer(Protocol):
     def backend_lost(self) -> None:
         """The old node's connection broke before its end had come; it is closed."""
 
+    def silent(self) -> None:
+        """The old node has not been heard for too long."""
+
 
 class Owner(Protocol[R_contra]):
     """What a relay needs of the switchboard that holds it."""

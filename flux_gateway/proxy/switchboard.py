@@ -20,7 +20,7 @@ from flux_gateway.proxy.lingering import Lingering
 from flux_gateway.proxy.moves import Moves
 from flux_gateway.proxy.nodes import Node, node_of
 from flux_gateway.proxy.opening import Opening
-from flux_gateway.proxy.relay import Relay
+from flux_gateway.proxy.relay import NODE_LOST, RESTARTING, Relay
 from flux_gateway.proxy.router import Router
 from flux_gateway.proxy.session_log import SessionLog
 from flux_gateway.proxy.settings import ProxySettings
@@ -114,14 +114,12 @@ class Switchboard:
         self._answers.add(opening, self._loop.time())
 
     def dial_failed(self, node: Node, failure: str) -> None:
-        """A node was left before it answered; `failure` is empty when that was not its fault."""
-        if failure:
-            log.debug("dial failed: %s %s", node.id, failure)
+        """A node was left before it answered, because of `failure`."""
+        log.debug("dial failed: %s %s", node.id, failure)
 
     def connected(self, opening: Opening, node: Node, relay: Relay) -> None:
         """A node has answered."""
         self._forget_deadlines(opening)
-        node.opening -= 1
         node.opened += 1
         node.relays[relay] = None
         self.counters.opened += 1
@@ -230,7 +228,7 @@ class Switchboard:
                 opening.retry("link lost")
         if dead and not self._handing_over:
             for relay in list(node.relays):
-                relay.give_up(1012, "node lost, connect again", "node dead")
+                relay.give_up(NODE_LOST, "node dead")
 
     def _sweep(self) -> None:
         now = self._loop.time()
@@ -270,10 +268,13 @@ class Switchboard:
         self.empty.clear()
         self._per_ip[relay.client_ip] += 1
         node.relays[relay] = None
-        self.poller.register(relay.client.fileno(), 0, relay.on_client)
-        self.poller.register(relay.backend.fileno(), 0, relay.on_backend)
         if isinstance(relay.up, Untracked):
             self.moves.track(relay)
+        self._watch(relay)
+
+    def _watch(self, relay: Relay) -> None:
+        self.poller.register(relay.client.fileno(), 0, relay.on_client)
+        self.poller.register(relay.backend.fileno(), 0, relay.on_backend)
         relay.watch()
 
     async def quiesce(self, seconds: float) -> list[Relay]:
@@ -289,7 +290,7 @@ class Switchboard:
         self._handing_over = True
         for relay in self.relays():
             if relay.up is None or relay.move is not None or relay.ending:
-                relay.give_up(1012, "proxy is restarting, connect again", "proxy restarting")
+                relay.give_up(RESTARTING, "proxy restarting")
             else:
                 self.poller.unregister(relay.client.fileno())
                 self.poller.unregister(relay.backend.fileno())
@@ -303,9 +304,7 @@ class Switchboard:
             if self.keeping is not None:
                 # Anew, so that no process ever goes on from the state that was handed over: it is old from here on.
                 self.keeping.deposit(relay, node_of(relay))
-            self.poller.register(relay.client.fileno(), 0, relay.on_client)
-            self.poller.register(relay.backend.fileno(), 0, relay.on_backend)
-            relay.watch()
+            self._watch(relay)
 
     def leave(self, relays: list[Relay]) -> None:
         """Let go of relays that the keeper holds: their connections stay open."""

@@ -3,6 +3,7 @@
     FluxError
     ├── ConfigError            settings are wrong; carries every fault at once
     ├── RegistryUnavailable    Redis did not answer
+    ├── BrokerUnavailable      a channel could not be asked for or published to; carries nothing but why
     ├── HttpError              the client's request head cannot be served; carries the status to answer
     ├── ProxyHeaderError       a PROXY protocol v2 header is malformed
     ├── Unmovable              a session cannot be frozen now; the text says why
@@ -28,6 +29,10 @@ class ConfigError(FluxError):
 
 class RegistryUnavailable(FluxError):
     """The registry could not be read or written. What was known before stays valid (fail static)."""
+
+
+class BrokerUnavailable(FluxError):
+    """Redis does not answer, or does not do what the broker asks of it. Whether a command was carried out is unknown."""
 
 
 class HttpError(FluxError):

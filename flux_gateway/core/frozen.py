@@ -12,7 +12,7 @@ import msgspec
 from flux_gateway.core.errors import ThawError, Unmovable
 
 VERSION = 1
-LIMIT = 32_768
+LIMIT = 262_144
 """Longest encoded form, bytes; as base64 it leaves room for the rest in `core.link.OVERHEAD`."""
 
 Fields = dict[str, Any]
@@ -21,7 +21,7 @@ UPGRADES: dict[int, Callable[[Fields], Fields]] = {}
 """By version: makes of its fields those of the next one. A node thaws what the version before its own has frozen."""
 
 
-class Frozen(msgspec.Struct, frozen=True, kw_only=True):
+class Frozen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A session without its unfinished bytes. `path` is its endpoint, `connected_at` is unix seconds.
 
     `moves` counts its moves, `extensions` is the negotiated `Sec-WebSocket-Extensions` or an empty string.
@@ -33,6 +33,8 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True):
     moves: int
     extensions: str
     awaiting_pong: bool = False
+    application: bytes = b""
+    """State of what the session talks to, in that part's own format; empty where it has none."""
 
 
 def encode(frozen: Frozen) -> bytes:

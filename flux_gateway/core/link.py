@@ -65,7 +65,7 @@ _to_proxy: msgspec.json.Decoder[ToProxy] = msgspec.json.Decoder(ToProxy)
 
 encode = msgspec.json.encode
 
-OVERHEAD = 65_536
+OVERHEAD = 524_288
 """Bytes a message may have beside the residual it carries."""
 
 

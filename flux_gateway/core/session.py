@@ -6,6 +6,7 @@ the order of answers and close frames within one burst of bytes, and the way to 
 """
 
 from collections.abc import Callable, Sequence
+from typing import Protocol as Shape
 
 from websockets.exceptions import InvalidState
 from websockets.extensions import Extension
@@ -23,6 +24,38 @@ Endpoint = Callable[["Session", int, Buffer], bytes]
 """Answers one whole message (session, opcode TEXT or BINARY, payload) with encoded frames, or b"" for nothing."""
 
 _PING_FRAME = encode_frame(0x9, b"flux")
+
+
+class Application(Shape):
+    """What a session talks to when that has a state of its own: the state goes where the session goes."""
+
+    def __call__(self, session: "Session", opcode: int, payload: Buffer) -> bytes:
+        """Take one whole message, as an `Endpoint` does."""
+
+    def ping(self) -> bytes:
+        """Return frames that ask the client for a sign of life in the application's own way."""
+
+    def closing(self, code: int, reason: str) -> tuple[int, str]:
+        """Return what the application's protocol says for a close code of RFC 6455, and its reason."""
+
+    @property
+    def objection(self) -> str:
+        """Why the state cannot be frozen at this moment, or an empty string."""
+
+    def finish(self, then: Callable[[], None]) -> bool:
+        """The client's stream has ended for a move. Returns True, and calls `then` once, if something is under way."""
+
+    def freeze(self) -> bytes:
+        """Give the state up to another node; nothing is answered afterwards.
+
+        Raises `Unmovable`; then nothing has changed.
+        """
+
+    def lost(self) -> None:
+        """The session is over."""
+
+    def dropped(self) -> None:
+        """The session was attached elsewhere: this copy of it ends without a word to anybody."""
 
 
 class Traffic:
@@ -50,8 +83,8 @@ class Session:
     """One client's WebSocket after its opening handshake. `connected_at` is unix seconds, `moves` counts its moves."""
 
     __slots__ = (
-        "_assembly", "_endpoint", "_protocol", "_residue", "_traffic", "_violation", "awaiting_pong", "connected_at",
-        "ended", "fence", "frozen", "id", "moves", "path",
+        "_assembly", "_endpoint", "_protocol", "_residue", "_traffic", "_violation", "application", "awaiting_pong",
+        "connected_at", "ended", "fence", "frozen", "id", "moves", "path",
     )  # fmt: skip
 
     def __init__(
@@ -64,6 +97,7 @@ class Session:
         traffic: Traffic,
         extensions: Sequence[Extension] = (),
         path: str = "",
+        application: Application | None = None,
     ) -> None:
         self.id = session_id
         self.path = path
@@ -77,6 +111,8 @@ class Session:
         """Nothing more will be sent: half-close the connection after what `receive` or `close` returned."""
         self.frozen = False
         """It has left for another node: what ended here is not the client's WebSocket."""
+        self.application = application
+        """Its endpoint, if that has a state."""
         self._endpoint = endpoint
         self._traffic = traffic
         self._protocol = _Protocol(SERVER, state=OPEN, max_size=max_size)
@@ -152,10 +188,12 @@ class Session:
         if not self.open:
             return b""
         self.awaiting_pong = True
-        return _PING_FRAME
+        return _PING_FRAME if self.application is None else self.application.ping()
 
     def close(self, code: int, reason: str) -> bytes:
         """Start the closing handshake; return the close frame to write, or nothing if it has started already."""
+        if self.application is not None:
+            code, reason = self.application.closing(code, reason)
         try:
             self._protocol.send_close(code, reason)
         except InvalidState:
@@ -185,7 +223,9 @@ class Session:
         """Why the session cannot be frozen at this moment, or an empty string."""
         if self.ended or not self.open:
             return "closing"
-        return "message too large to carry" if self._residue.over else ""
+        if self._residue.over:
+            return "message too large to carry"
+        return "" if self.application is None else self.application.objection
 
     def freeze(self) -> tuple[Frozen, bytes]:
         """Give the session up to another node: (what it is, the client's bytes since the last message boundary).
@@ -205,6 +245,7 @@ class Session:
             moves=self.moves,
             extensions=deflate.to_header(self._protocol.extensions),
             awaiting_pong=self.awaiting_pong,
+            application=b"" if self.application is None else self.application.freeze(),
         )
         self.ended = self.frozen = True
         # So that neither a ping nor a close frame comes from this copy.
@@ -212,7 +253,15 @@ class Session:
         return frozen, residual
 
     @classmethod
-    def thaw(cls, frozen: Frozen, endpoint: Endpoint, *, max_size: int, traffic: Traffic) -> "Session":
+    def thaw(
+        cls,
+        frozen: Frozen,
+        endpoint: Endpoint,
+        *,
+        max_size: int,
+        traffic: Traffic,
+        application: Application | None = None,
+    ) -> "Session":
         """Return the session as it was frozen. The caller gives it the residual, then the rest of the client's bytes.
 
         Raises `ThawError` when its extensions are not known here. `moves` and `fence` are left to the caller.
@@ -225,6 +274,7 @@ class Session:
             traffic=traffic,
             extensions=deflate.from_header(frozen.extensions),
             path=frozen.path,
+            application=application,
         )
         session.moves = frozen.moves
         session.awaiting_pong = frozen.awaiting_pong

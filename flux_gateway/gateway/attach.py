@@ -4,10 +4,12 @@ from typing import Protocol
 
 from flux_gateway.core import frozen, ticket
 from flux_gateway.core.errors import HttpError, ThawError, TicketError
+from flux_gateway.core.frozen import Frozen
 from flux_gateway.core.proxy_protocol import TICKET, ProxyHeader
 from flux_gateway.core.session import Endpoint, Session
 from flux_gateway.core.ticket import Ticket
 from flux_gateway.gateway.counters import NodeCounters
+from flux_gateway.gateway.endpoints import Stateful
 from flux_gateway.gateway.moves import Moves
 from flux_gateway.gateway.settings import GatewaySettings
 
@@ -18,6 +20,7 @@ class Owner(Protocol):
     settings: GatewaySettings
     counters: NodeCounters
     endpoints: dict[str, Endpoint]
+    stateful: dict[str, Stateful]
     moves: Moves
     secret: bytes
 
@@ -53,12 +56,9 @@ def thaw(node: Owner, header: ProxyHeader, judged: Ticket, state: bytes) -> Sess
         raise HttpError(503, str(error)) from error
     if kept.session != judged.session:
         raise HttpError(403, "ticket refused: it is for another session")
-    endpoint = node.endpoints.get(kept.path)
-    if endpoint is None:
-        raise HttpError(503, f"this node has no endpoint {kept.path}")
     node.check_admission()
     try:
-        session = Session.thaw(kept, endpoint, max_size=node.settings.max_message, traffic=node.counters.traffic)
+        session = _thaw(node, kept)
     except ThawError as error:
         raise HttpError(503, str(error)) from error
     node.moves.make_way(kept.session, judged.fence)
@@ -67,3 +67,17 @@ def thaw(node: Owner, header: ProxyHeader, judged: Ticket, state: bytes) -> Sess
     # The pong may have been on its way to the other node; this one asks anew when its time comes.
     session.awaiting_pong = False
     return session
+
+
+def _thaw(node: Owner, kept: Frozen) -> Session:
+    settings, traffic = node.settings, node.counters.traffic
+    stateful = node.stateful.get(kept.path)
+    if stateful is not None:
+        application = stateful.thaw(kept)
+        return Session.thaw(
+            kept, application, max_size=stateful.max_message, traffic=traffic, application=application
+        )
+    endpoint = node.endpoints.get(kept.path)
+    if endpoint is None:
+        raise ThawError(f"this node has no endpoint {kept.path}")
+    return Session.thaw(kept, endpoint, max_size=settings.max_message, traffic=traffic)

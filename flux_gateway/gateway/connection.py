@@ -29,7 +29,7 @@ class Owner(Protocol):
 class Connection(asyncio.Protocol):
     """Receive -> session -> one write per burst. A client that does not read is not read from either."""
 
-    __slots__ = ("_node", "blocked", "bucket", "proxy", "proxy_id", "session", "transport")
+    __slots__ = ("_node", "blocked", "bucket", "held", "proxy", "proxy_id", "session", "transport")
 
     def __init__(self, node: Owner, transport: asyncio.Transport, session: Session, proxy_id: str = "") -> None:
         self._node = node
@@ -41,6 +41,8 @@ class Connection(asyncio.Protocol):
         """While the session is detaching: how its proxy is told what became of it."""
         self.blocked = False
         """The client does not take what waits for it."""
+        self.held = False
+        """The session's application has enough to do: no more is read until it has caught up."""
         self.bucket = 0
         """Place in the keepalive's wheel."""
 
@@ -59,7 +61,7 @@ class Connection(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         """Write frames that nobody asked for (pings, closes, publications)."""
-        if data and not self.transport.is_closing():
+        if data and not self.session.ended and not self.transport.is_closing():
             self.transport.write(data)
             if self.blocked:
                 self._check_outbox()
@@ -73,7 +75,19 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client has caught up."""
         self.blocked = False
-        if not self.transport.is_closing():
+        if not self.held and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def hold(self) -> None:
+        """Read no more from the client for the moment."""
+        self.held = True
+        if not self.session.ended:
+            self.transport.pause_reading()
+
+    def unhold(self) -> None:
+        """Read on."""
+        self.held = False
+        if not self.blocked and not self.transport.is_closing():
             self.transport.resume_reading()
 
     def _check_outbox(self) -> None:
@@ -97,8 +111,23 @@ class Connection(asyncio.Protocol):
             self.transport.write_eof()
         self.transport.resume_reading()
 
-    def eof_received(self) -> None:
-        """The client half-closed or is gone, or this is a move's barrier; what is left to write still goes out."""
+    def eof_received(self) -> bool:
+        """The client half-closed or is gone, or this is a move's barrier; what is left to write still goes out.
+
+        Returns whether the transport stays open for the moment.
+        """
+        application = self.session.application
+        if self.proxy is not None and application is not None and application.finish(self._leave):
+            return True
+        self._end_of_stream()
+        return False
+
+    def _leave(self) -> None:
+        """The application has finished what it was at when the barrier came."""
+        self._end_of_stream()
+        self.transport.close()
+
+    def _end_of_stream(self) -> None:
         if self.proxy is None or not self._node.release(self):
             self.session.eof()
 

@@ -1,9 +1,33 @@
 """What a session can talk to, by the path of its handshake (design, section 9)."""
 
+from typing import Protocol
+
 import msgspec
 
 from flux_gateway.core.frames import TEXT, Buffer
-from flux_gateway.core.session import Endpoint, Session
+from flux_gateway.core.frozen import Frozen
+from flux_gateway.core.http_head import RequestHead
+from flux_gateway.core.session import Application, Endpoint, Session
+from flux_gateway.gateway.connection import Connection
+
+
+class Stateful(Protocol):
+    """An endpoint whose sessions have a state: it makes what they talk to."""
+
+    max_message: int
+    """Largest message from a client, bytes."""
+
+    def subprotocol(self, head: RequestHead) -> str:
+        """Return the WebSocket sub-protocol to answer with, or an empty string."""
+
+    def open(self, head: RequestHead, session_id: str) -> Application:
+        """Return what a new session talks to."""
+
+    def thaw(self, kept: Frozen) -> Application:
+        """Return what a session talks to that has come from another node. Raises `ThawError`."""
+
+    def started(self, connection: Connection) -> None:
+        """The session has its connection: what is to be said may be said."""
 
 
 def echo(session: Session, opcode: int, payload: Buffer) -> bytes:

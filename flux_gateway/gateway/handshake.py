@@ -16,7 +16,7 @@ from flux_gateway.core import proxy_protocol
 from flux_gateway.core.errors import HttpError, ProxyHeaderError
 from flux_gateway.core.http_head import RequestHead, error_response, find_end, parse_request, require_websocket
 from flux_gateway.core.proxy_protocol import TICKET, ProxyHeader
-from flux_gateway.core.session import Endpoint, Session
+from flux_gateway.core.session import Session
 from flux_gateway.core.ticket import Ticket
 from flux_gateway.gateway import attach, connection, session_log
 from flux_gateway.gateway.connection import Connection
@@ -119,17 +119,20 @@ class Handshake(asyncio.Protocol):
 
     def _open(self, head: RequestHead, rest: bytes) -> None:
         node = self._node
-        endpoint = self._admit(head)
+        self._admit(head)
         response, extensions = self._negotiate(head)
         assert self._header is not None
+        session_id, stateful = self._header.session_id or node.new_session_id(), node.stateful.get(head.path)
+        application = None if stateful is None else stateful.open(head, session_id)
         session = Session(
-            self._header.session_id or node.new_session_id(),
-            endpoint,
+            session_id,
+            application or node.endpoints[head.path],
             connected_at=node.wall_clock(),
-            max_size=node.settings.max_message,
+            max_size=node.settings.max_message if stateful is None else stateful.max_message,
             traffic=node.counters.traffic,
             extensions=extensions,
             path=head.path,
+            application=application,
         )
         response.headers["X-Flux-Node"] = node.settings.id
         response.headers["X-Flux-Session"] = session.id
@@ -138,6 +141,8 @@ class Handshake(asyncio.Protocol):
         self._transport.write(response.serialize())
         self._transport.set_protocol(opened)
         node.opened(self, opened)
+        if stateful is not None:
+            stateful.started(opened)
         if node.settings.log_sessions:
             client = self._header.client[0] if self._header.client else self._peer()
             session_log.opened(session, node.settings.id, client, head.path)
@@ -156,21 +161,22 @@ class Handshake(asyncio.Protocol):
         self._transport.write(b"HTTP/1.1 101 Attached\r\nX-Flux-Node: %b\r\n\r\n" % node.settings.id.encode())
         self._transport.set_protocol(opened)
         node.attached(self, opened, ticket.reason)
+        stateful = node.stateful.get(session.path)
+        if stateful is not None:
+            stateful.started(opened)
         if node.settings.log_sessions:
             session_log.attached(session, node.settings.id, ticket.reason)
         self._buffer.clear()
         if rest:
             opened.data_received(rest)
 
-    def _admit(self, head: RequestHead) -> Endpoint:
+    def _admit(self, head: RequestHead) -> None:
         """Judge what can be judged before the WebSocket part. Raises `HttpError`."""
         node = self._node
         require_websocket(head)
-        endpoint = node.endpoints.get(head.path)
-        if endpoint is None:
-            raise HttpError(404, f"no such endpoint; there are {', '.join(sorted(node.endpoints))}")
+        if head.path not in node.endpoints and head.path not in node.stateful:
+            raise HttpError(404, f"no such endpoint; there are {', '.join(sorted([*node.endpoints, *node.stateful]))}")
         node.check_admission()
-        return endpoint
 
     def _negotiate(self, head: RequestHead) -> tuple[Response, list[Extension]]:
         """Judge the WebSocket part by RFC 6455, section 4.2. Raises `HttpError`."""
@@ -186,6 +192,10 @@ class Handshake(asyncio.Protocol):
             texts = {403: "this Origin may not connect", 426: "not a WebSocket request"}
             text = texts.get(response.status_code, "malformed WebSocket handshake")
             raise HttpError(response.status_code, text)
+        stateful = self._node.stateful.get(head.path)
+        chosen = "" if stateful is None else stateful.subprotocol(head)
+        if chosen:
+            response.headers["Sec-WebSocket-Protocol"] = chosen
         return response, protocol.extensions
 
     def _refuse(self, error: HttpError) -> None:

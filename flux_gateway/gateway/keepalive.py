@@ -17,11 +17,25 @@ class Keepalive:
         # A dict keeps the order and, unlike a set, is walked safely over a copy of its keys.
         self._buckets: list[dict[Connection, None]] = [{} for _ in range(self.STEPS)]
         self._step = 0
+        self.turned_at = 0.0
+        """When the wheel was turned last, monotonic seconds."""
 
     def add(self, connection: Connection) -> None:
         """Give the connection a random place: connections that came together do not ping together."""
-        connection.bucket = random.randrange(self.STEPS)  # noqa: S311 - spreads load, keeps no secret
-        self._buckets[connection.bucket][connection] = None
+        self._place(connection, random.randrange(self.STEPS))  # noqa: S311 - spreads load, keeps no secret
+
+    def add_due(self, connection: Connection, seconds: float) -> None:
+        """Let the next ping be in `seconds`, at most an interval, by the wheel's own steps."""
+        steps = min(self.STEPS, max(1, ceil(seconds / self.step_seconds)))
+        self._place(connection, (self._step + steps) % self.STEPS)
+
+    def due(self, connection: Connection) -> float:
+        """Return the seconds to the connection's next ping."""
+        return ((connection.bucket - self._step - 1) % self.STEPS + 1) * self.step_seconds
+
+    def _place(self, connection: Connection, bucket: int) -> None:
+        connection.bucket = bucket
+        self._buckets[bucket][connection] = None
 
     def discard(self, connection: Connection) -> None:
         """Take the connection off the wheel."""

@@ -122,5 +122,7 @@ class Moves:
 
     def _drop(self, connection: Connection) -> None:
         self._node.counters.dropped += 1
+        if connection.session.application is not None:
+            connection.session.application.dropped()
         self._node.let_go(connection)
         connection.transport.abort()

@@ -5,6 +5,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flux_gateway import __version__
@@ -14,7 +15,7 @@ from flux_gateway.core.lifecycle import TAKES_SESSIONS, NodeState, advance
 from flux_gateway.gateway import session_log
 from flux_gateway.gateway.connection import Connection
 from flux_gateway.gateway.counters import NodeCounters
-from flux_gateway.gateway.endpoints import endpoints
+from flux_gateway.gateway.endpoints import Stateful, endpoints
 from flux_gateway.gateway.handshake import Handshake
 from flux_gateway.gateway.keepalive import Keepalive
 from flux_gateway.gateway.moves import Moves
@@ -44,6 +45,8 @@ class Node:
         self.state = NodeState.STARTING
         self.counters = NodeCounters()
         self.endpoints = endpoints(settings.id)
+        self.stateful: dict[str, Stateful] = {}
+        """Further endpoints by path, whose sessions have a state of their own."""
         self.trusted_networks = settings.trusted_networks()
         self.connections: dict[Connection, None] = {}
         self._leaving: set[Connection] = set()
@@ -56,13 +59,13 @@ class Node:
         self.closing: Deadlines[Connection | Handshake] = Deadlines(settings.close_timeout)
         self.started_at = time.time()
         self._listeners: list[StateListener] = []
-        self._keepalive = Keepalive(settings.ping_interval, settings.ping_timeout)
+        self._wheels: list[Keepalive] = []
+        self._keepalive = self.wheel(settings.ping_interval, settings.ping_timeout)
         self._loop = asyncio.get_running_loop()
-        self._turned_at = self._loop.time()
         self._forgiving_until = 0.0
         self.proxy_away: Callable[[str], bool] = lambda proxy_id: False
         """Tells of a proxy, by its id, whether it has just lost its link and may come back: it cannot bring pongs."""
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timers: dict[object, asyncio.TimerHandle] = {}
         self._server: asyncio.Server | None = None
 
     # Time and names.
@@ -78,6 +81,12 @@ class Node:
     def new_session_id(self) -> str:
         """Return an id for a client that came without a proxy."""
         return uuid.uuid4().hex
+
+    def wheel(self, interval: float, timeout: float) -> Keepalive:
+        """Return a wheel that is turned as long as the node listens. Call it before that."""
+        wheel = Keepalive(interval, timeout)
+        self._wheels.append(wheel)
+        return wheel
 
     # State.
 
@@ -99,8 +108,10 @@ class Node:
         self._server = await self._loop.create_server(
             lambda: Handshake(self), sock=listener, backlog=self.settings.backlog
         )
-        self._every(_SWEEP, self._sweep)
-        self._every(self._keepalive.step_seconds, self._turn)
+        self.every(_SWEEP, self._sweep)
+        for wheel in self._wheels:
+            wheel.turned_at = self.now()
+            self.every(wheel.step_seconds, partial(self._turn, wheel))
 
     async def close(self) -> None:
         """Stop listening and cut what is still connected."""
@@ -145,7 +156,8 @@ class Node:
         self.connections[connection] = None
         self.moves.add(connection)
         self.empty.clear()
-        self._keepalive.add(connection)
+        if connection.session.application is None:
+            self._keepalive.add(connection)
 
     def release(self, connection: Connection) -> bool:
         """The stream ended as a move's barrier: hand the session to its proxy. Returns False if it stays."""
@@ -195,6 +207,8 @@ class Node:
             self._note_empty()
             return
         self._take_out(connection)
+        if connection.session.application is not None:
+            connection.session.application.lost()
         code, by = connection.session.outcome()
         self.counters.closed[str(code), by] += 1
         if self.settings.log_sessions:
@@ -206,14 +220,16 @@ class Node:
 
     # Periodic work.
 
-    def _every(self, seconds: float, work: Callable[[], None]) -> None:
+    def every(self, seconds: float, work: Callable[[], None]) -> None:
+        """Do the work every so many seconds, until the node is closed."""
+
         def run() -> None:
             due = timer_due[0] = max(timer_due[0] + seconds, self.now())
-            self._timers[work.__name__] = self._loop.call_at(due, run)
+            self._timers[work] = self._loop.call_at(due, run)
             work()
 
         timer_due = [self.now() + seconds]
-        self._timers[work.__name__] = self._loop.call_at(timer_due[0], run)
+        self._timers[work] = self._loop.call_at(timer_due[0], run)
 
     def _sweep(self) -> None:
         now = self.now()
@@ -230,12 +246,12 @@ class Node:
         """This node was cut off or stood still: for one ping timeout, missing pongs are no client's fault."""
         self._forgiving_until = self.now() + self.settings.ping_timeout
 
-    def _turn(self) -> None:
-        if self.now() - self._turned_at > self._keepalive.step_seconds + _STALL:
+    def _turn(self, wheel: Keepalive) -> None:
+        if self.now() - wheel.turned_at > wheel.step_seconds + _STALL:
             self.forgive()
-        self._turned_at = self.now()
+        wheel.turned_at = self.now()
         forgiving = self.now() < self._forgiving_until
-        for connection in self._keepalive.turn():
+        for connection in wheel.turn():
             if forgiving or self.proxy_away(connection.proxy_id):
                 connection.send(connection.session.ping())
             elif connection.session.open:

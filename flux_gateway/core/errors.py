@@ -32,7 +32,7 @@ class RegistryUnavailable(FluxError):
 
 
 class BrokerUnavailable(FluxError):
-    """Redis does not answer, or does not do what the broker asks of it. Whether a command was carried out is unknown."""
+    """Redis does not answer, or refuses, what the broker asks of it. It may have done what it was asked for."""
 
 
 class HttpError(FluxError):

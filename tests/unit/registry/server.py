@@ -1,6 +1,7 @@
 """A real redis-server for tests: own port on an own loopback address, stopped, started and emptied at will."""
 
 import contextlib
+import signal
 import socket
 import subprocess
 import time
@@ -35,7 +36,7 @@ class RedisServer:
         """Start it and wait until it answers."""
         self._process = subprocess.Popen(
             [redis_binary("redis-server"), "--bind", HOST, "--port", str(self.port), "--dir", str(self.folder),
-             "--save", "", "--appendonly", "no"],
+             "--save", "", "--appendonly", "no", "--protected-mode", "no"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT,
         )  # fmt: skip
         deadline = time.monotonic() + 10
@@ -56,6 +57,23 @@ class RedisServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def terminate(self) -> None:
+        """Ask it to end, and wait until it has."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(10)
+        self._process = None
+
+    def pause(self) -> None:
+        """Let it hang: connections stay, nothing is answered."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on where it was paused."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def client(self) -> "redis.Redis":
         return connect_blocking(self.settings())

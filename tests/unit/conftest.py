@@ -1,4 +1,4 @@
-"""Fixtures of the registry's tests: one redis-server for all, one of its own for a test that stops it."""
+"""Fixtures for tests with Redis: one redis-server for all, one of its own for a test that stops it."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -6,15 +6,26 @@ import msgspec
 
 from flux_gateway.cli.client_settings import ClientSettings
 from flux_gateway.dashboard.settings import DashboardSettings
+from flux_gateway.gateway.messaging.settings import MessagingSettings
 from flux_gateway.gateway.settings import GatewaySettings
 from flux_gateway.keeper.settings import KeeperSettings
+from flux_gateway.messaging.namespaces import Namespace
 from flux_gateway.proxy.settings import ProxySettings
 from flux_gateway.registry.connect import RedisSettings
-from flux_gateway.runtime.config import describe
+from flux_gateway.runtime.config import default_of, describe
 from flux_gateway.supervisor.settings import ClusterSettings
+
+MESSAGING = """What nodes do for clients that speak the Centrifuge protocol: part of `flux gateway`, the same on every
+node of a cluster. As flags: `--messaging-insecure`, ..."""
+
+NAMESPACES = """The rules of channels without a namespace. A table `[messaging.namespaces.chat]`, with the same
+settings, is about the channels `chat:...`. In the environment and as flags both are JSON, which replaces the file's
+tables: `--messaging-default '{"presence": true}'`, `FLUX_MESSAGING_NAMESPACES='{"chat": {"presence": true}}'`."""
 
 SECTIONS: tuple[tuple[str, type[msgspec.Struct], str], ...] = (
     ("gateway", GatewaySettings, "A node: `flux gateway`."),
+    ("messaging", MessagingSettings, MESSAGING),
+    ("messaging.default", Namespace, NAMESPACES),
     ("proxy", ProxySettings, "A proxy: `flux proxy`."),
     ("keeper", KeeperSettings, "What holds a proxy's connections while the proxy restarts: `flux keeper`."),
     ("dashboard", DashboardSettings, "The dashboard: `flux dashboard`."),
@@ -44,9 +55,11 @@ def shown(value: Any) -> str:
         return ", ".join(value) or "none"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, msgspec.Struct):
+        return "see below"
     if isinstance(value, float):
-        return f"{value:g}"
-    return str(value) if value != "" else "none"
+        return f"{value:.12g}"
+    return str(value) if value not in ("", {}) else "none"
 
 
 def page() -> str:
@@ -55,7 +68,7 @@ def page() -> str:
     for section, cls, text in SECTIONS:
         parts.append(f"\n## [{section}]\n\n{text}\n\n| setting | default | meaning |\n|---|---|---|\n")
         for field, _, description in describe(cls):
-            default = "required" if field.required else shown(field.default)
+            default = "required" if field.required else shown(default_of(field))
             parts.append(f"| `{field.name}` | {default} | {description} |\n")
     return "".join(parts)
 

@@ -6,12 +6,16 @@ from typing import Any
 
 from aiohttp import web
 
+from flux_gateway.broker.broker import Broker
 from flux_gateway.core.errors import CommandError
 from flux_gateway.core.lifecycle import NodeState
 from flux_gateway.core.timeline import EventKind
 from flux_gateway.gateway.counters import NodeMetrics
 from flux_gateway.gateway.drain import Drain
 from flux_gateway.gateway.links import Links
+from flux_gateway.gateway.messaging import api
+from flux_gateway.gateway.messaging.composition import MessagingPart
+from flux_gateway.gateway.messaging.settings import MessagingSettings
 from flux_gateway.gateway.node import Node
 from flux_gateway.gateway.record import NodeRecords
 from flux_gateway.gateway.settings import GatewaySettings
@@ -31,7 +35,7 @@ _LAST_WORD = 1.0
 """Seconds the registry gets to hear of the end."""
 
 
-async def run(settings: GatewaySettings, redis: RedisSettings) -> None:
+async def run(settings: GatewaySettings, redis: RedisSettings, messaging: MessagingSettings) -> None:
     """Run a node until SIGTERM or SIGINT; returns when it has drained and stopped. A second signal ends at once."""
     signals = StopSignals()
     watch, figures = LoopWatch(), ProcessFigures()
@@ -40,6 +44,8 @@ async def run(settings: GatewaySettings, redis: RedisSettings) -> None:
     registry = Registry(connect(redis, source=settings.host), heartbeat_life=redis.heartbeat_life)
     announcer = Announcer(settings.id, registry, redis.heartbeat_interval, NodeRecords(node, figures, watch))
     node.on_change(lambda before, after, detail: announcer.note(_event_kind(before, after), detail))
+    broker = Broker(connect(redis, source=settings.host), timeout=redis.timeout, node_id=settings.id)
+    part = MessagingPart(node, messaging, broker)
     notifier = Notifier(lambda: f"{node.state}, {len(node.connections)} sessions")
     node.on_change(lambda before, after, detail: notifier.changed())
     links = Links(node, token)
@@ -47,9 +53,11 @@ async def run(settings: GatewaySettings, redis: RedisSettings) -> None:
     metrics = NodeMetrics(
         node.counters, lambda: len(node.connections), lambda: node.state, lambda: watch.worst("metrics")
     )
-    application = admin.build(_Source(node, announcer, figures, watch), watch, metrics, token)
-    application.add_routes([web.get("/link", links.serve), *_commands(node, drain)])
+    source = _Source(node, announcer, figures, watch)
+    application = admin.build(source, watch, metrics, token, more=[part.metrics], own_key=api.PREFIX)
+    application.add_routes([web.get("/link", links.serve), *_commands(node, drain), *part.routes])
     server = admin.AdminServer(application, settings.host, settings.admin_port)
+    await part.start()
     await _open(node, server)
     node.enter(NodeState.UP)
     # Whether Redis answers is told by /readyz: a node that waited for it here would be killed by systemd without it.
@@ -69,6 +77,7 @@ async def run(settings: GatewaySettings, redis: RedisSettings) -> None:
         await links.close()
         await server.stop()
         await node.close()
+        await part.close()
         await registry.close()
         watch.stop()
         notifier.close()

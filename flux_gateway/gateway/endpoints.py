@@ -1,5 +1,6 @@
 """What a session can talk to, by the path of its handshake (design, section 9)."""
 
+import asyncio
 from typing import Protocol
 
 import msgspec
@@ -28,6 +29,18 @@ class Stateful(Protocol):
 
     def started(self, connection: Connection) -> None:
         """The session has its connection: what is to be said may be said."""
+
+
+class Plain(Protocol):
+    """A path that is served to plain HTTP: one request a connection."""
+
+    def begin(
+        self, transport: asyncio.Transport, head: RequestHead, rest: bytes, *, session_id: str, client: str
+    ) -> None:
+        """Take over a connection after a request's head; `rest` is what came after it, `client` the peer's address."""
+
+    def close(self) -> None:
+        """Cut what is under way; nothing happens the second time."""
 
 
 def echo(session: Session, opcode: int, payload: Buffer) -> bytes:

@@ -20,6 +20,7 @@ from flux_gateway.core.session import Session
 from flux_gateway.core.ticket import Ticket
 from flux_gateway.gateway import attach, connection, session_log
 from flux_gateway.gateway.connection import Connection
+from flux_gateway.gateway.endpoints import Plain
 from flux_gateway.gateway.settings import Network
 
 _DEFLATE = ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True)
@@ -28,6 +29,7 @@ _DEFLATE = ServerPerMessageDeflateFactory(server_no_context_takeover=True, clien
 class Owner(connection.Owner, attach.Owner, Protocol):
     """What a handshake needs of the node that it wants to join."""
 
+    plain: dict[str, Plain]
     trusted_networks: tuple[Network, ...]
 
     def arrived(self, handshake: "Handshake") -> None:
@@ -83,8 +85,8 @@ class Handshake(asyncio.Protocol):
                 return
             end = find_end(self._buffer, self._node.settings.head_limit)
             if end >= 0:
-                head, rest = bytes(self._buffer[:end]), bytes(self._buffer[end:])
-                self._open(parse_request(head), rest)
+                head, rest = parse_request(bytes(self._buffer[:end])), bytes(self._buffer[end:])
+                (self._hand_over if head.path in self._node.plain else self._open)(head, rest)
         except HttpError as error:
             self._refuse(error)
         except ProxyHeaderError as error:
@@ -149,6 +151,19 @@ class Handshake(asyncio.Protocol):
         self._buffer.clear()
         if rest:
             opened.data_received(rest)
+
+    def _hand_over(self, head: RequestHead, rest: bytes) -> None:
+        """Leave a request of plain HTTP to those who serve its path."""
+        node, header = self._node, self._header
+        assert header is not None
+        self._answered = True
+        self._buffer.clear()
+        node.left(self)
+        node.plain[head.path].begin(
+            self._transport, head, rest,
+            session_id=header.session_id or node.new_session_id(),
+            client=header.client[0] if header.client else self._peer(),
+        )  # fmt: skip
 
     def _attach(self, ticket: Ticket) -> None:
         """Take over a session from another node, and go on with its stream."""

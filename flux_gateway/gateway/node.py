@@ -15,7 +15,7 @@ from flux_gateway.core.lifecycle import TAKES_SESSIONS, NodeState, advance
 from flux_gateway.gateway import session_log
 from flux_gateway.gateway.connection import Connection
 from flux_gateway.gateway.counters import NodeCounters
-from flux_gateway.gateway.endpoints import Stateful, endpoints
+from flux_gateway.gateway.endpoints import Plain, Stateful, endpoints
 from flux_gateway.gateway.handshake import Handshake
 from flux_gateway.gateway.keepalive import Keepalive
 from flux_gateway.gateway.moves import Moves
@@ -47,6 +47,8 @@ class Node:
         self.endpoints = endpoints(settings.id)
         self.stateful: dict[str, Stateful] = {}
         """Further endpoints by path, whose sessions have a state of their own."""
+        self.plain: dict[str, Plain] = {}
+        """Paths that are served to plain HTTP, and to nothing else."""
         self.trusted_networks = settings.trusted_networks()
         self.connections: dict[Connection, None] = {}
         self._leaving: set[Connection] = set()
@@ -123,6 +125,8 @@ class Node:
             connection.transport.abort()
         for handshake in list(self.handshakes.expired(float("inf"))):
             handshake.abort()
+        for plain in self.plain.values():
+            plain.close()
         if self._server is not None:
             await self._server.wait_closed()
 
@@ -143,6 +147,11 @@ class Node:
     def opened(self, handshake: Handshake, connection: Connection) -> None:
         """A handshake became a session."""
         self.handshakes.discard(handshake)
+        self.counters.opened += 1
+        self._hold(connection)
+
+    def joined(self, connection: Connection) -> None:
+        """A client that came by plain HTTP is held like one with a WebSocket."""
         self.counters.opened += 1
         self._hold(connection)
 

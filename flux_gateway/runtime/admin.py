@@ -1,8 +1,11 @@
-"""Admin HTTP of a daemon: `/livez`, `/readyz`, `/metrics`, `/info`, `/stat`, and POSTs that need the token."""
+"""Admin HTTP of a daemon: `/livez`, `/readyz`, `/metrics`, `/info`, `/stat`, and POSTs that need the token.
+
+A daemon may have routes with a key of their own below a prefix, such as `/api/`: those do without the token.
+"""
 
 import hmac
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -61,10 +64,23 @@ def json_response(data: Any, status: int = 200) -> web.Response:
     return web.Response(body=msgspec.json.encode(data), content_type="application/json", status=status)
 
 
-def build(source: AdminSource, watch: LoopWatch, metrics: Collector, token: str) -> web.Application:
-    """Return the application with the routes every daemon has; the daemon adds its own before it starts it."""
+def build(
+    source: AdminSource,
+    watch: LoopWatch,
+    metrics: Collector,
+    token: str,
+    *,
+    more: Sequence[Collector] = (),
+    own_key: str = "",
+) -> web.Application:
+    """Return the application with the routes every daemon has; the daemon adds its own before it starts it.
+
+    `more` are further metrics. `own_key` is how the paths of those routes begin whose handlers judge a key of their
+    own, instead of the token.
+    """
     registry = CollectorRegistry()
-    registry.register(metrics)
+    for collector in (metrics, *more):
+        registry.register(collector)
 
     async def livez(_: web.Request) -> web.Response:
         age = max(watch.age(), watch.lag)
@@ -86,7 +102,7 @@ def build(source: AdminSource, watch: LoopWatch, metrics: Collector, token: str)
     async def dump(_: web.Request) -> web.Response:
         return json_response(stacks())
 
-    application = web.Application(middlewares=[_guard(token)])
+    application = web.Application(middlewares=[_guard(token, own_key)])
     application.add_routes(
         [
             web.get("/livez", livez),
@@ -100,10 +116,15 @@ def build(source: AdminSource, watch: LoopWatch, metrics: Collector, token: str)
     return application
 
 
-def _guard(token: str) -> Any:
+def _guard(token: str, own_key: str) -> Any:
+    def exempt(request: web.Request) -> bool:
+        # By the route that was found, not by the text of the path: what is called is what counts.
+        resource = request.match_info.route.resource
+        return bool(own_key) and resource is not None and resource.canonical.startswith(own_key)
+
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.method == "POST" and not authorised(request, token):
+        if request.method == "POST" and not exempt(request) and not authorised(request, token):
             log.warning("refused a POST without the token", extra=fields(path=request.path, peer=request.remote))
             return json_response({"error": "a POST needs the header Authorization: Bearer <cluster token>"}, 401)
         try:

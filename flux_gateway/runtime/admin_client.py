@@ -1,6 +1,7 @@
 """Blocking requests to the admin HTTP of daemons: for commands and the dashboard."""
 
 import http.client
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -8,20 +9,43 @@ import msgspec
 from flux_gateway.core.errors import CommandError
 
 
+class NotReached(CommandError):
+    """There is no connection to the daemon: it has heard nothing of the request."""
+
+
 def request(
-    method: str, host: str, port: int, path: str, *, token: str = "", timeout: float = 2.0, who: str = ""
+    method: str,
+    host: str,
+    port: int,
+    path: str,
+    *,
+    token: str = "",
+    timeout: float = 2.0,
+    who: str = "",
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+    tls: bool = False,
 ) -> tuple[int, Any]:
     """Return (HTTP status, decoded JSON or text).
 
     Raises `CommandError` when the daemon, called `who` in the text, does not answer.
     """
     who = who or f"{host}:{port}"
-    connection = http.client.HTTPConnection(host, port, timeout=timeout)
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    kind = http.client.HTTPSConnection if tls else http.client.HTTPConnection
+    connection = kind(host, port, timeout=timeout)
+    sent = {**({"Authorization": f"Bearer {token}"} if token else {}), **(headers or {})}
     try:
-        connection.request(method, path, headers=headers)
+        connection.connect()
+    except TimeoutError as error:
+        connection.close()
+        raise NotReached(f"{who} did not answer within {timeout:g} s") from error
+    except OSError as error:
+        connection.close()
+        raise NotReached(f"{who} cannot be reached: {error.strerror or error}") from error
+    try:
+        connection.request(method, path, body, sent)
         response = connection.getresponse()
-        body = response.read()
+        answer = response.read()
     except TimeoutError as error:
         raise CommandError(f"{who} did not answer within {timeout:g} s") from error
     except (OSError, http.client.HTTPException) as error:
@@ -30,8 +54,8 @@ def request(
     finally:
         connection.close()
     if response.headers.get_content_type() == "application/json":
-        return response.status, msgspec.json.decode(body)
-    return response.status, body.decode(errors="replace")
+        return response.status, msgspec.json.decode(answer)
+    return response.status, answer.decode(errors="replace")
 
 
 def get(host: str, port: int, path: str, timeout: float = 2.0) -> Any:

@@ -64,3 +64,9 @@ def test_flags_are_checked_without_a_file_too(capsys: pytest.CaptureFixture[str]
     assert main(["gateway", "--check", "--redis-sentinels", "10.0.0.1:26379,10.0.0.2:26379"]) == 0
     assert capsys.readouterr().out == "settings: ok\n"
     assert main(["gateway", "--check", "--redis-sentinels", "10.0.0.1"]) == 2
+
+
+def test_a_fault_in_a_flag_of_a_section_names_the_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gateway", "--check", "--redis-port", "0", "--messaging-default", '{"history_size": "x"}']) == 2
+    places = [line.split(":")[1].strip() for line in capsys.readouterr().err.splitlines()]
+    assert places == ["--redis-port", "--messaging-default"]

@@ -189,3 +189,30 @@ def test_the_token_is_read_from_its_file(tmp_path: Path) -> None:
         admin.read_token(str(file))
     with pytest.raises(ConfigError, match="No such file"):
         admin.read_token(str(tmp_path / "none"))
+
+
+def test_routes_with_a_key_of_their_own_do_without_the_token_and_nothing_else_does() -> None:
+    async def called(request: web.Request) -> web.Response:
+        return web.Response(text=request.match_info["method"])
+
+    async def main() -> None:
+        application = admin.build(Source(), LoopWatch(), Metrics(), TOKEN, own_key="/api/")
+        application.add_routes([web.post("/api/{method}", called), web.post("/drain", drain)])
+        server = admin.AdminServer(application, HOST, 7198)
+        await server.start()
+        try:
+            assert await raw("/api/publish") == (200, "publish")
+            for path in ("/drain", "/api/../drain", "/%61pi/../drain", "/api/%2e%2e/drain", "//api/publish", "/api/"):
+                assert (await raw(path))[0] == 401, path
+        finally:
+            await server.stop()
+
+    async def raw(path: str) -> tuple[int, str]:
+        reader, writer = await asyncio.open_connection(HOST, 7198)
+        writer.write(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+        answer = (await reader.read()).decode()
+        writer.close()
+        await writer.wait_closed()
+        return int(answer.split()[1]), answer.rpartition("\r\n\r\n")[2]
+
+    asyncio.run(main())

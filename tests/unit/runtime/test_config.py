@@ -8,7 +8,7 @@ import pytest
 from msgspec import Meta
 
 from flux_gateway.core.errors import ConfigError
-from flux_gateway.runtime.config import describe, load
+from flux_gateway.runtime.config import default_of, describe, load
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +24,24 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.name == "wrong":
             raise ValueError("name: must not be wrong")
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A table inside the settings."""
+
+    size: Annotated[int, Meta(ge=0)]
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.size == 13:
+            raise ValueError("size: brings bad luck")
+
+
+class Nested(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings with tables in them."""
+
+    one: Annotated[Row, Meta(description="a row")] = msgspec.field(default_factory=lambda: Row(size=1))
+    many: Annotated[dict[str, Row], Meta(description="rows")] = msgspec.field(default_factory=dict)
 
 
 class Needy(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,3 +182,39 @@ def test_describe_gives_plain_type_and_description_of_every_setting() -> None:
         "name": (str, "a name"), "port": (int, "a port"), "factor": (float, ""), "deep": (bool, ""),
         "networks": (tuple, "a list"), "maybe": (int, "perhaps"),
     }  # fmt: skip
+
+
+def nested(toml: str, tmp: Path, environment: dict[str, str] | None = None, **flags: str) -> Nested:
+    file = tmp / "flux.toml"
+    file.write_text(toml)
+    return load(Nested, "n", file=file, environment=environment or {}, flags=flags, flag_prefix="n-")
+
+
+def test_tables_in_tables(tmp_path: Path) -> None:
+    toml = '[n.one]\nsize = 2\nnames = ["a", "b"]\n[n.many.x]\nsize = 3'
+    assert nested(toml, tmp_path) == Nested(one=Row(size=2, names=("a", "b")), many={"x": Row(size=3)})
+    environment = {"FLUX_N_MANY": '{"y": {"size": "4", "names": "a,b"}}'}
+    settings = nested(toml, tmp_path, environment, one='{"size": 5}')
+    assert settings == Nested(one=Row(size=5), many={"y": Row(size=4, names=("a", "b"))})
+
+
+def test_every_fault_in_tables_is_told_with_its_place(tmp_path: Path) -> None:
+    toml = "[n.one]\nsize = -1\nnmae = 1\n[n.many.x]\nsize = 13\n[n.many.y]\n"
+    with pytest.raises(ConfigError) as error:
+        nested(toml, tmp_path)
+    assert [fault.removeprefix(f"{tmp_path / 'flux.toml'}: ") for fault in error.value.faults] == [
+        "[n.one] size: Expected `int` >= 0",
+        "[n.one] nmae: unknown setting; known are names, size",
+        "[n.many] x: size: brings bad luck",
+        "[n.many.y] size: required",
+    ]
+    with pytest.raises(ConfigError) as error:
+        nested("", tmp_path, {"FLUX_N_ONE": "3"}, many='{"x": {"size": "?"}}')
+    assert error.value.faults == (
+        "FLUX_N_ONE: must be a table", "--n-many: x.size: Expected `int`, got `str`",
+    )  # fmt: skip
+
+
+def test_the_default_of_a_table_is_made() -> None:
+    assert [default_of(field) for field, _, _ in describe(Nested)] == [Row(size=1), {}]
+    assert [kind for _, kind, _ in describe(Nested)] == [Row, dict]

@@ -1,0 +1,134 @@
+"""The command `connect`: who the client is, what it may, and the channels the server subscribes it to."""
+
+import random
+import uuid
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from flux_gateway import __version__
+from flux_gateway.core.errors import BrokerUnavailable
+from flux_gateway.gateway.messaging.client import Client, Stage
+from flux_gateway.gateway.messaging.entering import Entry, enter, settle
+from flux_gateway.gateway.messaging.parts import Parts
+from flux_gateway.gateway.messaging.subscribing import Grant, granted
+from flux_gateway.gateway.messaging.subscription import Subscription
+from flux_gateway.gateway.messaging.webhooks import Caller
+from flux_gateway.messaging.channels import personal_channel
+from flux_gateway.messaging.codes import ClientError, CloseCode, Disconnect, ErrorCode
+from flux_gateway.messaging.commands import Command, ConnectRequest, SubscribeRequest
+from flux_gateway.messaging.positions import Position
+from flux_gateway.messaging.results import ConnectResult
+from flux_gateway.messaging.tokens import SubscriptionGrant, TokenExpired, TokenInvalid
+
+
+class Identity(NamedTuple):
+    """Who a client is, and until when, in unix seconds (0 for ever)."""
+
+    user: str = ""
+    info: bytes = b""
+    meta: bytes = b""
+    data: bytes = b""
+    expire_at: float = 0.0
+    refreshable: bool = False
+    """By the client itself, with a new token."""
+    channels: Mapping[str, SubscriptionGrant] = {}
+
+
+async def connect(parts: Parts, client: Client, command: Command, request: ConnectRequest) -> None:
+    """Carry out `connect`. Raises `ClientError`, `Disconnect` and `BrokerUnavailable`."""
+    await parts.turnstile.enter()
+    client.id = str(uuid.uuid4())
+    identity = await _identify(parts, client, request)
+    client.user, client.info, client.meta = identity.user, identity.info, identity.meta
+    client.expire_at, client.refreshable = identity.expire_at, identity.refreshable
+    await _claim(parts, client)
+    client.stage = Stage.CONNECTED
+    entered = await _subscribe(parts, client, identity, request.subs)
+    if not entered:
+        try:
+            await parts.records.save(client)
+        except BrokerUnavailable:
+            # It may talk to this node; its record is written when Redis is back.
+            parts.records.later(client)
+    settings = parts.settings
+    result = ConnectResult(
+        client=client.id,
+        version=__version__,
+        data=identity.data,
+        subs={subscription.channel: entry.result for subscription, entry in entered},
+        ping=settings.ping_interval,
+        pong=True,
+        session=client.secret,
+        node=parts.node_id if client.secret else "",
+    )
+    if identity.expire_at and identity.refreshable:
+        result.expires, result.ttl = True, max(1, round(identity.expire_at - parts.wall_clock()))
+    client.reply(command, result)
+    for subscription, entry in entered:
+        await settle(parts, entry, subscription)
+    parts.expiries.watch(client)
+    # Those that came together are not to be pinged together.
+    first = settings.ping_interval * random.uniform(0.5, 1)  # noqa: S311 - spreads load, keeps no secret
+    parts.pings.add_due(client.connection, first)
+
+
+async def _identify(parts: Parts, client: Client, request: ConnectRequest) -> Identity:
+    settings = parts.settings
+    if request.token:
+        return await _by_token(parts, request.token)
+    if parts.webhooks.asks("connect"):
+        answer = await parts.webhooks.connect(Caller.of(client), request)
+        if answer is not None:
+            return Identity(
+                answer.user, answer.info, answer.meta, answer.data, answer.expire_at, False, answer.channels
+            )
+    if settings.insecure or settings.anonymous:
+        return Identity()
+    raise Disconnect(CloseCode.BAD_REQUEST)
+
+
+async def _by_token(parts: Parts, text: str) -> Identity:
+    try:
+        token = await parts.keys.connect_token(text, parts.wall_clock())
+    except TokenInvalid as error:
+        raise Disconnect(CloseCode.INVALID_TOKEN) from error
+    except TokenExpired as error:
+        raise ClientError(ErrorCode.TOKEN_EXPIRED) from error
+    expire_at = 0.0 if parts.settings.insecure else token.expire_at or 0.0
+    by_client = not parts.webhooks.asks("refresh")
+    return Identity(token.user, token.info, token.meta, b"", expire_at, by_client, token.channels)
+
+
+async def _claim(parts: Parts, client: Client) -> None:
+    """Count the client among its user's connections. Without Redis the limit is not enforced."""
+    settings = parts.settings
+    try:
+        within = await parts.broker.claim_connection(
+            client.user, client.id, settings.connections_per_user, settings.presence_ttl
+        ) if client.user and settings.connections_per_user else True
+    except BrokerUnavailable:
+        return
+    if not within:
+        raise Disconnect(CloseCode.CONNECTION_LIMIT)
+
+
+async def _subscribe(
+    parts: Parts, client: Client, identity: Identity, known: Mapping[str, SubscribeRequest]
+) -> list[tuple[Subscription, Entry]]:
+    """Subscribe the client to what the server wants, each from where the client knows it to be."""
+    settings = parts.settings
+    grants = dict(identity.channels)
+    if settings.user_personal_channel and client.user:
+        grants.setdefault(personal_channel(client.user, settings.personal_channel_namespace), SubscriptionGrant())
+    if len(grants) > settings.channel_limit:
+        raise Disconnect(CloseCode.CHANNEL_LIMIT)
+
+    entered = []
+    for channel, grant in grants.items():
+        _, rules = parts.channels.rules(channel)
+        subscription = granted(parts, client, channel, rules, Grant(grant.info, grant.data, override=grant.override))
+        subscription.server_side = True
+        wish = known.get(channel)
+        since = Position(wish.offset, wish.epoch) if wish is not None and wish.recover else None
+        entered.append((subscription, await enter(parts, subscription, since, data=grant.data)))
+    return entered

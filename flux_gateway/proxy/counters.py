@@ -18,6 +18,8 @@ class ProxyCounters:
     def __init__(self) -> None:
         self.accepted = 0
         self.opened = 0
+        self.requests: Counter[str] = Counter()
+        """Plain HTTP requests answered by a node, by path."""
         self.retries = 0
         """Handshakes sent on to the next rank."""
         self.refused: Counter[str] = Counter()
@@ -62,6 +64,7 @@ class ProxyMetrics(Collector):
             ("flux_proxy_connections_taken_over", "Connections taken over from the keeper", counters.taken_over),
         ):
             yield CounterMetricFamily(name, text, value)
+        yield counted("flux_proxy_requests", "Plain HTTP requests answered by a node", ["path"], counters.requests)
         yield counted("flux_proxy_clients_refused", "Clients refused", ["reason"], counters.refused)
         yield counted("flux_proxy_sessions_closed", "Relayed connections ended", ["cause"], counters.closed)
         yield counted("flux_proxy_connections_given_up", "Not taken over from the keeper", ["cause"], counters.given_up)

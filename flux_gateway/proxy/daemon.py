@@ -17,6 +17,7 @@ from flux_gateway.core.lifecycle import TAKES_SESSIONS, NodeState, advance
 from flux_gateway.core.liveness import LinkPolicy
 from flux_gateway.core.membership import ProxyRecord, Snapshot
 from flux_gateway.core.timeline import EventKind
+from flux_gateway.proxy import api
 from flux_gateway.proxy.counters import ProxyCounters, ProxyMetrics
 from flux_gateway.proxy.links import Links
 from flux_gateway.proxy.listener import Listener
@@ -87,8 +88,9 @@ class ProxyDaemon:
             lambda: self.membership.away_since is not None,
         )
         metrics = ProxyMetrics(self.counters, self.board.moves.figures, self.router.nodes)
-        application = admin.build(self, self.watch, metrics, token)
-        application.add_routes(self._commands())
+        application = admin.build(self, self.watch, metrics, token, own_key=api.PREFIX)
+        self.api = api.Api(self.router, settings.source)
+        application.add_routes([*self._commands(), *self.api.routes()])
         self.server = admin.AdminServer(application, settings.admin_host, settings.admin_port)
         self._sample: tuple[int, float] = (0, 0.0)
 
@@ -139,7 +141,7 @@ class ProxyDaemon:
             self.listener.close()
             self.board.close()
             # At the same time: the next process starts when this one has ended, and clients wait for it.
-            await asyncio.gather(self.links.close(), self.server.stop(), self.registry.close())
+            await asyncio.gather(self.links.close(), self.server.stop(), self.api.close(), self.registry.close())
             self.watch.stop()
             self.notifier.close()
 

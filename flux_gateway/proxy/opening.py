@@ -22,10 +22,11 @@ from flux_gateway.proxy import relay_needs
 from flux_gateway.proxy.counters import ProxyCounters
 from flux_gateway.proxy.dial import Dial
 from flux_gateway.proxy.nodes import Node
+from flux_gateway.proxy.plain import PlainRelay, Upload, is_plain, single
 from flux_gateway.proxy.relay import Relay
 from flux_gateway.proxy.relay_needs import Origin
 from flux_gateway.proxy.settings import ProxySettings
-from flux_gateway.runtime.poller import IN, Poller
+from flux_gateway.runtime.poller import IN, OUT, Poller
 
 _ANSWER_LIMIT = 65_536
 
@@ -73,8 +74,8 @@ class Opening:
     """Owns the client's socket, and the backend's as long as it dials. Replaced by a `Relay` when a node answers."""
 
     __slots__ = (
-        "_address", "_answer", "_board", "_dial", "_head_size", "_request", "_slot", "_targets", "_tried", "client",
-        "client_ip", "path", "session_id",
+        "_address", "_answer", "_board", "_dial", "_head_size", "_request", "_slot", "_targets", "_tried", "_upload",
+        "client", "client_ip", "path", "session_id",
     )  # fmt: skip
 
     def __init__(self, board: Owner, client: socket.socket, address: tuple[str, int]) -> None:
@@ -90,6 +91,8 @@ class Opening:
         self._tried = 0
         self._dial: Dial | None = None
         self._answer = bytearray()
+        self._upload: Upload | None = None
+        """Set when this is plain HTTP."""
         self.path = ""
         """The path asked for; known once the head is complete."""
 
@@ -98,10 +101,18 @@ class Opening:
         """The node being asked."""
         return self._dial.node if self._dial is not None else None
 
+    @property
+    def plain(self) -> bool:
+        """Whether plain HTTP is asked for, and no WebSocket."""
+        return self._upload is not None
+
     # The head.
 
     def on_client(self, events: int) -> None:
         """The client's socket is ready, or broken."""
+        if self._upload is not None and self._upload.begun:
+            self._upload.on_client(events)
+            return
         if not events & IN:
             self.abandon("client left before it was served")
             return
@@ -124,7 +135,11 @@ class Opening:
 
     def _route(self, size: int) -> None:
         request = parse_request(bytes(self._request[:size]))
-        require_websocket(request)
+        if is_plain(request):
+            self._upload = Upload(self, self._board.poller, request.method)
+            self._request[:size] = single(bytes(self._request[:size]))
+        else:
+            require_websocket(request)
         self._head_size = size
         self.path = request.path
         self.session_id = uuid.uuid4().hex
@@ -150,6 +165,9 @@ class Opening:
         """Leave the current node because of `failure`, and try the next one."""
         board = self._board
         self._leave(failure)
+        if self._upload is not None and not self._upload.may_ask_another(failure):
+            self.refuse(HttpError(504 if failure == "timeout" else 502, "the node that was asked did not answer"))
+            return
         for node in self._targets:
             if self._tried:
                 board.counters.retries += 1
@@ -190,9 +208,17 @@ class Opening:
         self._board.poller.replace(dial.socket.fileno(), self._on_answer)
         self._board.poller.modify(dial.socket.fileno(), IN)
         self._board.awaiting_answer(self)
+        if self._upload is not None:
+            self._upload.begin(dial.socket)
+
+    def went_on(self) -> None:
+        """A piece of the request's body has come: the node gets its time to answer anew."""
+        self._board.awaiting_answer(self)
 
     def _on_answer(self, events: int) -> None:
         assert self._dial is not None
+        if self._upload is not None and events & OUT:
+            self._upload.flush()
         try:
             data = self._dial.socket.recv(_ANSWER_LIMIT)
         except BlockingIOError:
@@ -222,24 +248,29 @@ class Opening:
         node, backend = self._dial.give_away()
         self._dial = None
         extensions = response_header(self._answer[:end], b"sec-websocket-extensions")
-        opened = Relay(
+        make = Relay if status == 101 and self._upload is None else PlainRelay
+        opened = make(
             board, node, self.session_id, self.client, self.client_ip, backend,
             self._slot, origin(self.path, extensions), time.time(),
         )  # fmt: skip
-        if status == 101:
-            assert opened.up is not None
-            assert opened.down is not None
-            opened.up.feed(self._request, self._head_size, len(self._request))
-            opened.down.feed(self._answer, end, len(self._answer))
-        else:
-            opened.up = opened.down = None
-            board.counters.refused[str(status)] += 1
+        if isinstance(opened, PlainRelay):
+            if self._upload is None:
+                board.counters.refused[str(status)] += 1
+            board.connected(self, node, opened)
+            opened.begin(bytes(self._answer), self._upload)
+            return
+        assert opened.up is not None
+        assert opened.down is not None
+        opened.up.feed(self._request, self._head_size, len(self._request))
+        opened.down.feed(self._answer, end, len(self._answer))
         board.connected(self, node, opened)
         opened.start(bytes(self._answer))
         board.started(opened, node)
 
     def _leave(self, failure: str) -> None:
         """Leave the node being asked; `failure` is empty when that is not its fault."""
+        if self._upload is not None:
+            self._upload.stop()
         if self._dial is not None:
             self._dial.drop()
             if failure:

@@ -252,7 +252,7 @@ class Relay:
 
     def _backend_lost(self) -> None:
         """The node is gone without a word."""
-        if self.down is not None and not self.down.closed:
+        if self.down is None or not self.down.closed:
             self._rescue()
         if self.client_eof:
             self._board.end(self, "client left")
@@ -267,7 +267,6 @@ class Relay:
 
     def _rescue(self) -> None:
         """Take what the node had said before it was gone: the kernel still has it."""
-        assert self.down is not None
         while len(self.to_client) < _RESCUE:
             try:
                 size = self.backend.recv_into(_BUFFER)
@@ -275,7 +274,8 @@ class Relay:
                 return
             if not size:
                 return
-            self.down.feed(_BUFFER, 0, size)
+            if self.down is not None:
+                self.down.feed(_BUFFER, 0, size)
             self.node.bytes_down += size
             self.to_client += bytes(_VIEW[:size])
 

@@ -5,6 +5,7 @@ import time
 
 from flux_gateway.proxy.nodes import Node
 from flux_gateway.proxy.opening import Opening
+from flux_gateway.proxy.plain import PlainRelay
 from flux_gateway.proxy.relay import Relay
 from flux_gateway.runtime.logging import fields
 
@@ -12,18 +13,18 @@ log = logging.getLogger(__name__)
 
 
 class SessionLog:
-    """One line when a session opens, one for each move, one when it ends."""
+    """One line when a session opens, one for each move, one when it ends; of a plain HTTP request likewise."""
 
     def __init__(self) -> None:
         self._opened: dict[Relay, tuple[str, float]] = {}
 
     def opened(self, opening: Opening, node: Node, relay: Relay) -> None:
-        """A node has answered a handshake; anything but a session is passed over."""
-        if relay.up is None:
+        """A node has answered; the refusal of a handshake is passed over."""
+        if isinstance(relay, PlainRelay) and not opening.plain:
             return
         self._opened[relay] = (node.id, time.monotonic())
         log.info(
-            "session opened",
+            "request opened" if opening.plain else "session opened",
             extra=fields(session=relay.session_id, client=relay.client_ip, path=opening.path, node=node.id),
         )
 
@@ -40,4 +41,7 @@ class SessionLog:
             return
         # The cause names who it was; "closed" is a closing handshake, and the node knows by whom.
         seconds = round(time.monotonic() - since, 3)
-        log.info("session ended", extra=fields(session=relay.session_id, node=node_id, cause=cause, seconds=seconds))
+        log.info(
+            "request ended" if isinstance(relay, PlainRelay) else "session ended",
+            extra=fields(session=relay.session_id, node=node_id, cause=cause, seconds=seconds),
+        )

@@ -12,6 +12,7 @@ from flux_gateway.core.affinity import AffinityNames
 from flux_gateway.core.deadlines import Deadlines
 from flux_gateway.core.errors import HttpError
 from flux_gateway.core.http_head import error_response
+from flux_gateway.core.liveness import LinkState
 from flux_gateway.proxy.attach import Attach
 from flux_gateway.proxy.counters import ProxyCounters
 from flux_gateway.proxy.keeping import Keeping
@@ -20,6 +21,7 @@ from flux_gateway.proxy.lingering import Lingering
 from flux_gateway.proxy.moves import Moves
 from flux_gateway.proxy.nodes import Node, node_of
 from flux_gateway.proxy.opening import Opening
+from flux_gateway.proxy.plain import PlainRelay
 from flux_gateway.proxy.relay import NODE_LOST, RESTARTING, Relay
 from flux_gateway.proxy.router import Router
 from flux_gateway.proxy.session_log import SessionLog
@@ -120,9 +122,12 @@ class Switchboard:
     def connected(self, opening: Opening, node: Node, relay: Relay) -> None:
         """A node has answered."""
         self._forget_deadlines(opening)
-        node.opened += 1
         node.relays[relay] = None
-        self.counters.opened += 1
+        if opening.plain:
+            self.counters.requests[opening.path] += 1
+        else:
+            node.opened += 1
+            self.counters.opened += 1
         if self._session_log is not None:
             self._session_log.opened(opening, node, relay)
         self.poller.replace(relay.client.fileno(), relay.on_client)
@@ -240,12 +245,26 @@ class Switchboard:
             self.hang_up(lingering)
         if not self._handing_over:
             self._end_stuck(now)
+            self._end_silent(now)
             self.moves.sweep()
 
     def _end_stuck(self, now: float) -> None:
         for relay in self._flushing.expired(now):
             if relay.stuck:
-                self.end(relay, "slow client")
+                self.end(relay, "slow client" if relay.to_client else "client left")
+
+    def _end_silent(self, now: float) -> None:
+        """End the plain HTTP of nodes that have not been heard for too long, if others can serve its clients.
+
+        What can move, the moves care for.
+        """
+        if not self._router.usable():
+            return
+        for node in self._router.nodes.values():
+            if node.health.state is LinkState.UP or node.silence(now) < self.settings.link_silence:
+                continue
+            for relay in [relay for relay in node.relays if isinstance(relay, PlainRelay)]:
+                relay.give_up(NODE_LOST, "node silent")
 
     def _handler_failed(self, fd: int, handler: Handler, error: Exception) -> None:
         """A handler raised: give up that connection alone. The poller has logged it."""

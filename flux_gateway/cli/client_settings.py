@@ -18,6 +18,9 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     token_file: Annotated[
         str, Meta(description="file with the cluster's admin token; without it nothing can be drained")
     ] = ""
+    api_key_file: Annotated[
+        str, Meta(description="file with the key of the server API; without it `flux publish` asks for one")
+    ] = ""
 
     def __post_init__(self) -> None:
         faults = []

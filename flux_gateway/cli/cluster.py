@@ -28,6 +28,11 @@ class Cluster:
     token_file: str
     redis: RedisSettings
 
+    @property
+    def api_key_file(self) -> str:
+        """Path of the file with the key of the server API; empty if it is not known. Raises `CommandError`."""
+        return ""
+
     @cached_property
     def reader(self) -> RegistryReader:
         """The registry. Raises `ConfigError` if the password cannot be read."""

@@ -35,8 +35,16 @@ class DeployedCluster(Cluster):
         self.dashboard_url = client.dashboard_url
         self.title = f"deployed cluster, {self.url}, found in {file}"
         self.token_file = client.token_file
+        self._api_key_file = client.api_key_file
         if self.redis.password_file:
             self._check_readable(Path(self.redis.password_file))
+
+    @property
+    def api_key_file(self) -> str:
+        """What `[client]` names. Raises `CommandError` if this user may not read it."""
+        if self._api_key_file:
+            self._check_readable(Path(self._api_key_file))
+        return self._api_key_file
 
     def post(self, member_id: str, path: str) -> Any:
         """POST to the admin HTTP of a node or proxy, with the cluster's token."""

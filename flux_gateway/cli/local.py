@@ -8,6 +8,7 @@ from flux_gateway.cli.cluster import Cluster
 from flux_gateway.core.errors import CommandError
 from flux_gateway.registry.connect import RedisSettings
 from flux_gateway.runtime import config
+from flux_gateway.supervisor import messaging
 from flux_gateway.supervisor.protocol import Answer, NotRunning, Request, ask
 from flux_gateway.supervisor.settings import ClusterSettings
 from flux_gateway.supervisor.state_dir import StateDir
@@ -36,6 +37,11 @@ class LocalCluster(Cluster):
         self.dashboard_url = f"http://{host}:{self.settings.dashboard_port}/dashboard"
         self.title = f"cluster of this machine, {self.url}, state in {self.state.path}"
         self.token_file = str(self.state.token)
+
+    @property
+    def api_key_file(self) -> str:
+        """The key's file that the nodes were given."""
+        return messaging.api_key_file(self.state)
 
     def ask(self, op: str, patience: float = 10.0, **values: Any) -> Answer:
         """Send a request to the supervisor."""

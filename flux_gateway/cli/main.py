@@ -28,6 +28,7 @@ COMMANDS = {
     "logs": "show the logs",
     "stat": "one line per interval of a node's inner life",
     "top": "live view of the cluster in the terminal",
+    "publish": "publish into a channel, as a server would",
     "load": "clients that send numbered messages and count what they see",
     "redis": "redis-cli on the cluster's Redis",
     "gateway": "run a gateway node (daemon)",

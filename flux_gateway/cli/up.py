@@ -15,7 +15,7 @@ from flux_gateway.cli.terminal import err
 from flux_gateway.core.errors import CommandError, ConfigError
 from flux_gateway.runtime import config
 from flux_gateway.runtime.ports import holder, taken
-from flux_gateway.supervisor import topology
+from flux_gateway.supervisor import messaging, topology
 from flux_gateway.supervisor.protocol import Answer, NotRunning, Request, ask
 from flux_gateway.supervisor.settings import ClusterSettings
 from flux_gateway.supervisor.state_dir import StateDir
@@ -39,26 +39,39 @@ _INSTEAD = (
 @click.option("--network", metavar="X", help="nodes get the addresses 127.X.1.N [default 0]")
 @click.option("--drain-timeout", metavar="SECONDS", help="how long a drain may last [default 30]")
 @click.option("--heartbeat-interval", metavar="SECONDS", help="time between heartbeats [default 5]")
+@click.option("--messaging", "messaging_file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
+              help="TOML with a table [messaging]: who may do what in which channels [default: see above]")  # fmt: skip
 @click.option("--state-dir", metavar="DIR", help="where state, logs and secrets go [default .flux]")
 @click.option("--foreground", is_flag=True, help="stay in the foreground, log to the terminal")
 @click.pass_context
-def command(ctx: click.Context, /, state_dir: str | None, foreground: bool, **flags: Any) -> None:
+def command(
+    ctx: click.Context, /, state_dir: str | None, foreground: bool, messaging_file: Path | None, **flags: Any
+) -> None:
     """Start Redis, the gateways, the proxies and the dashboard on this machine, each a process of its own.
 
     Returns when all are ready, and prints the addresses.
 
+    Without --messaging, clients with a token may subscribe and publish in every channel without a namespace; the
+    namespace `chat` has a history of 100 publications for an hour, recovery, presence, join and leave as well.
+
     \b
     Example:
       flux up --gateways 5 --port 8080
+      flux up --messaging chat.toml
     """
     state = StateDir(state_dir) if state_dir else local_state(ctx, _INSTEAD)
     settings = config.load(ClusterSettings, "cluster", flags=flags)
+    given = _messaging(messaging_file) if messaging_file else None
     if _running(state):
         cluster = LocalCluster(state.path)
         err.print(f"The cluster in {state.path} is running already; `flux down` stops it.")
         _print_addresses(cluster)
         return
     state.create()
+    if given is None:
+        state.messaging.unlink(missing_ok=True)
+    else:
+        state.write_private(state.messaging, topology.toml({"messaging": given}))
     redis = topology.redis_section(settings, state)
     state.write_private(state.config, topology.toml({"cluster": msgspec.to_builtins(settings), "redis": redis}))
     _check_ports(settings, state)
@@ -66,6 +79,18 @@ def command(ctx: click.Context, /, state_dir: str | None, foreground: bool, **fl
         sys.exit(subprocess.call(_supervisor(state)))
     _start(state)
     _print_addresses(LocalCluster(state.path))
+
+
+def _messaging(file: Path) -> dict[str, Any]:
+    """Return the table of a file. Raises `CommandError`, or `ConfigError` with all that a node would object to."""
+    from flux_gateway.gateway.messaging.secret_files import read_secrets
+    from flux_gateway.gateway.messaging.settings import MessagingSettings
+
+    given = messaging.read(file)
+    settings = config.load(MessagingSettings, "messaging", file=file, environment={})
+    paths = {name: value for name, value in given.items() if name.endswith("_file")}
+    read_secrets(msgspec.structs.replace(settings, **paths))
+    return given
 
 
 def _running(state: StateDir) -> bool:
@@ -128,6 +153,7 @@ def _tail(log: Path) -> str:
 
 def _print_addresses(cluster: LocalCluster) -> None:
     click.echo(f"WebSocket   {cluster.url}/echo   (also /whoami)")
+    click.echo(f"Messaging   {cluster.url}/connection/websocket   (Centrifuge SDKs)")
     click.echo(f"Dashboard   {cluster.dashboard_url}")
     click.echo(f"State       {cluster.state.path}")
     click.echo("Next        flux status | flux verify | flux demo | flux down")

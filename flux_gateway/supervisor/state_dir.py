@@ -22,6 +22,11 @@ class StateDir:
         self.keepers = self.path / "keeper"
         self.token = self.path / "token"
         self.redis_password = self.path / "redis-password"
+        self.messaging = self.path / "messaging.toml"
+        """What `flux up --messaging` was given; not there without."""
+        self.messaging_secret = self.path / "messaging.secret"
+        """Signs the tokens of clients."""
+        self.api_key = self.path / "api.key"
         self.processes = self.path / "processes.json"
         self.socket = self.path / "supervisor.sock"
         if len(str(self.socket)) > _LONGEST_SOCKET_PATH:
@@ -34,7 +39,7 @@ class StateDir:
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise CommandError(f"cannot create the state directory {self.path}: {error.strerror}") from error
-        for file in (self.token, self.redis_password):
+        for file in (self.token, self.redis_password, self.messaging_secret, self.api_key):
             if not file.exists():
                 self.write_private(file, secrets.token_urlsafe(32) + "\n")
 

@@ -1,5 +1,6 @@
 """From the cluster's settings to the programs to run: command line, configuration file, addresses."""
 
+import re
 import shutil
 import signal
 import sys
@@ -9,6 +10,7 @@ from typing import Any
 import msgspec
 
 from flux_gateway.core.errors import CommandError
+from flux_gateway.supervisor import messaging
 from flux_gateway.supervisor.settings import GATEWAY_ADMIN_PORT, GATEWAY_PORT, PROXY_ADMIN_PORT, ClusterSettings
 from flux_gateway.supervisor.state_dir import StateDir
 
@@ -92,7 +94,7 @@ def gateway(number: int, settings: ClusterSettings, state: StateDir) -> Program:
         "trusted_proxies": [f"127.{settings.network}.2.0/24"],
         "drain_timeout": settings.drain_timeout,
     }
-    argv = _daemon("gateway", name, values, settings, state)
+    argv = _daemon("gateway", name, values, settings, state, messaging=messaging.section(state))
     listens = ((address, GATEWAY_PORT), (address, GATEWAY_ADMIN_PORT))
     return Program(name, "gateway", argv, listens, (address, GATEWAY_ADMIN_PORT), address)
 
@@ -146,21 +148,39 @@ def programs(settings: ClusterSettings, state: StateDir) -> list[Program]:
 
 
 def _daemon(
-    kind: str, name: str, values: dict[str, Any], settings: ClusterSettings | None, state: StateDir
+    kind: str,
+    name: str,
+    values: dict[str, Any],
+    settings: ClusterSettings | None,
+    state: StateDir,
+    **sections: dict[str, Any],
 ) -> tuple[str, ...]:
     """Write the configuration of a daemon, and return its command line. Without `settings` it needs no Redis."""
     file = state.configs / f"{name}.toml"
     redis_too = {"redis": redis_section(settings, state)} if settings is not None else {}
-    state.write_private(file, toml({kind: values, **redis_too}))
+    state.write_private(file, toml({kind: values, **redis_too, **sections}))
     return (sys.executable, "-m", "flux_gateway", kind, "--config", str(file))
 
 
 def toml(tables: dict[str, dict[str, Any]]) -> str:
-    """Return tables of plain values as TOML."""
-    lines = []
-    for table, values in tables.items():
-        lines.append(f"[{table}]")
-        # A JSON text of a string, number, boolean or list of those is the same in TOML.
-        lines += [f"{name} = {msgspec.json.encode(value).decode()}" for name, value in values.items()]
-        lines.append("")
-    return "\n".join(lines)
+    """Return tables of plain values, and of such tables again, as TOML."""
+    return "\n".join(line for name, values in tables.items() for line in _table([name], values))
+
+
+def _table(path: list[str], values: dict[str, Any]) -> list[str]:
+    inner = {name: value for name, value in values.items() if isinstance(value, dict)}
+    lines = [f"[{'.'.join(map(_key, path))}]"]
+    lines += [f"{_key(name)} = {_value(value)}" for name, value in values.items() if name not in inner]
+    lines.append("")
+    for name, value in inner.items():
+        lines += _table([*path, name], value)
+    return lines
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _value(name)
+
+
+def _value(value: Any) -> str:
+    # A JSON text of a string, number, boolean or list of those is the same in TOML, but for one character.
+    return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")

@@ -23,7 +23,7 @@ def test_directories_and_secrets_are_the_owner_s_alone_whatever_the_umask(tmp_pa
         os.umask(before)
     for directory in (state.path, state.configs, state.logs, state.redis, state.keepers):
         assert mode(directory) == 0o700
-    for file in (state.token, state.redis_password):
+    for file in (state.token, state.redis_password, state.messaging_secret, state.api_key):
         assert mode(file) == 0o600
         assert len(file.read_text().strip()) >= 32
 

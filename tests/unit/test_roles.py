@@ -1,5 +1,6 @@
 """Every role documents its variables, and playbooks say what they are for."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -60,5 +61,14 @@ def test_every_playbook_says_when_and_how(playbook: Path) -> None:
 
 def test_no_secret_is_in_the_inventory() -> None:
     values = load(ROOT / "inventory/group_vars/all.yml")
-    for name in ("flux_token", "flux_redis_password", "flux_redis_admin_password"):
+    secrets = ("flux_token", "flux_redis_password", "flux_redis_admin_password", "flux_messaging_hmac", "flux_api_key")
+    for name in secrets:
         assert values[name].startswith("{{ lookup('ansible.builtin.password', flux_secrets_dir")
+
+
+def test_the_daemons_redis_user_may_do_what_the_scripts_do() -> None:
+    allowed = set(re.findall(r"\+([a-z]+)", load(ROOT / "roles/redis/vars/main.yml")["_redis_flux_commands"]))
+    scripts = "\n".join(file.read_text() for file in (ROOT / "flux_gateway").rglob("*.lua"))
+    called = {name.lower() for name in re.findall(r"redis\.p?call\(\s*['\"](\w+)", scripts)}
+    assert {"hset", "set"} <= called
+    assert called - allowed == set()

@@ -56,11 +56,12 @@ def test_the_journal_has_fields(host: Any) -> None:
 
 
 def test_secrets_are_for_the_daemons_alone(host: Any) -> None:
-    for name in ("token", "redis-password", "gateway-1.toml", "flux.toml"):
+    for name in ("token", "redis-password", "messaging-secret", "api-key", "gateway-1.toml", "flux.toml"):
         file = host.file(f"/etc/flux/{name}")
         assert (file.user, file.group, file.mode) == ("root", "flux", 0o640)
     assert host.file("/etc/flux").mode == 0o750
-    assert "token-of-the-tests" not in host.check_output("journalctl --no-pager -q -u 'flux-*'")
+    said = host.check_output("journalctl --no-pager -q -u 'flux-*'")
+    assert not any(f"{kind}-of-the-tests" in said for kind in ("token", "secret", "key"))
 
 
 def test_a_stalled_event_loop_is_found_by_the_watchdog(host: Any) -> None:

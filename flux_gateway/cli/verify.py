@@ -9,6 +9,7 @@ import click
 import msgspec
 from websockets.sync.client import connect
 
+from flux_gateway.cli import server_api
 from flux_gateway.cli.cluster import Cluster
 from flux_gateway.cli.selection import cluster_of
 from flux_gateway.cli.status import shown_state
@@ -23,7 +24,7 @@ _TIMES = 100
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 @click.pass_context
 def command(ctx: click.Context, as_json: bool) -> None:
-    """Check the registry, every node, an echo through the proxy, affinity, the dashboard. Exit status 0 or 1.
+    """Check registry, nodes, an echo through the proxy, affinity, messaging, dashboard. Exit status 0 or 1.
 
     \b
     Example:
@@ -95,6 +96,17 @@ def _affinity(cluster: Cluster) -> str:
     return f"the same session key reached {reached.pop()} {_TIMES} times"
 
 
+def _messaging(cluster: Cluster) -> str:
+    if not cluster.api_key_file:
+        return "not looked at: no api_key_file is known here"
+    key = server_api.read_key(None, cluster)
+    answered = {node["uid"] for node in server_api.through_a_proxy(cluster, "info", b"{}", key)["nodes"]}
+    silent = {node.id for node in cluster.snapshot().nodes.values() if node.state is NodeState.UP} - answered
+    if silent:
+        raise _Finding(f"{', '.join(sorted(silent))} did not answer the others through Redis")
+    return f"{', '.join(sorted(answered))} answer each other through Redis"
+
+
 def _dashboard(cluster: Cluster) -> str:
     if not cluster.dashboard_url:
         return "there is none, by the configuration"
@@ -109,5 +121,6 @@ CHECKS: tuple[tuple[str, Callable[[Cluster], str]], ...] = (
     ("every node is UP", _nodes),
     ("echo through the proxy", _echo),
     (f"affinity, {_TIMES} times", _affinity),
+    ("messaging between nodes", _messaging),
     ("dashboard answers", _dashboard),
 )

@@ -54,7 +54,7 @@ class NodeMetrics(Collector):
         yield GaugeMetricFamily("flux_node_loop_lag_seconds", "Worst event-loop delay since last scrape", self._lag())
         for name, text, value in (
             ("flux_node_connections_accepted", "TCP connections accepted", counters.accepted),
-            ("flux_node_sessions_opened", "WebSocket handshakes completed", counters.opened),
+            ("flux_node_sessions_opened", "WebSocket handshakes and HTTP streams opened", counters.opened),
             ("flux_node_messages_in", "Messages received from clients", traffic.messages_in),
             ("flux_node_messages_out", "Messages sent to clients", traffic.messages_out),
             ("flux_node_bytes_in", "Message payload bytes received", traffic.bytes_in),

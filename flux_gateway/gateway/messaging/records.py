@@ -28,7 +28,9 @@ class Records:
         self._writing = False
 
     async def save(self, client: Client) -> None:
-        """Write the client's record. Raises `BrokerUnavailable`."""
+        """Write the client's record, unless its stream cannot go to another node. Raises `BrokerUnavailable`."""
+        if client.secret:
+            return
         self._stale.pop(client, None)
         data = state.encode(client.state(positions=False))
         await self._broker.save_record(client.session_id, client.connection.session.fence, data, self._ttl)

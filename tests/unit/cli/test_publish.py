@@ -112,7 +112,7 @@ def test_an_address_that_is_none_is_wrong_usage(key: Path, url: str) -> None:
         (401, b"", "the key was not accepted"),
         (404, b"", "api_key_file in their section"),
         (401, b'{"error":"a POST needs the header Authorization"}', "api_key_file in their section"),
-        (200, b'{"error":{"code":102,"message":"unknown channel"}}', "not published: unknown channel (code 102)"),
+        (200, b'{"error":{"code":102,"message":"unknown channel"}}', "publish failed: unknown channel (code 102)"),
         (503, b'{"error":"no node can be reached now"}', "503: no node can be reached now"),
         (200, b"[]", "answered 200"),
     ],

@@ -143,14 +143,10 @@ class Line(ABC):
     async def _watch(self, link: Link) -> None:
         """Look at the clock: a peer that hangs, or is cut off, ends no connection by itself."""
         while True:
-            looked_at = self._loop.time()
             await asyncio.sleep(_TICK)
             now = self._loop.time()
             if self._link is not link:
                 return
-            if now - looked_at > 2 * _TICK:
-                # This program was held up: what came meanwhile is not read yet.
-                continue
             since = self._waiting_since(link)
             if since is None:
                 if now - link.heard_at > QUIET:

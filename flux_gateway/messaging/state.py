@@ -24,6 +24,8 @@ class SubscriptionState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     announced: bool = False
     join_leave: bool = False
     server_side: bool = False
+    returning: bool = False
+    """The client was told to subscribe anew and has not done so yet: it hears nothing, but for others it is there."""
 
 
 class ClientState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -41,6 +43,8 @@ class ClientState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Of its handshake, those that webhooks are told."""
     ping_in: float = 0.0
     """Seconds to the next ping."""
+    forgiven: bool = False
+    """One pong may come that the node before has not asked for either, but one before that."""
     subscriptions: dict[str, SubscriptionState] = {}
     undone: list[tuple[int, bytes]] = []
     """Frames of the client not worked off: how many of a frame's commands are done, and its payload."""

@@ -23,9 +23,8 @@ if ARGV[4] == '-1' then
 end
 local epoch = call('HGET', meta, 'e')
 if not epoch then
-  -- Entries of an earlier stream would stand in the way of the new one's ids.
+  -- What an earlier stream may have left is removed below: it stands in the way of the first id.
   epoch = ARGV[3]
-  call('DEL', stream, meta)
   call('HSET', meta, 'e', epoch)
 elseif ARGV[7] ~= '0' then
   local old = call('HMGET', meta, 'v', 've', 'o')
@@ -39,7 +38,7 @@ local offset = call('HINCRBY', meta, 'o', 1)
 local id = string.format('%.0f', offset)
 local added = redis.pcall('XADD', stream, 'MAXLEN', '=', ARGV[4], id .. '-0', 'p', ARGV[2])
 if added['err'] then
-  -- The stream is ahead of its meta, or no stream at all: neither can be relied on.
+  -- The stream is ahead of its meta, or older, or no stream at all: neither can be relied on.
   epoch, offset, id = ARGV[3], 1, '1'
   call('DEL', stream, meta)
   call('HSET', meta, 'e', epoch, 'o', id)

@@ -149,6 +149,10 @@ class Channel:
         self.deliver()
         collected = self.joining.pop(subscription)
         subscription.ahead = 0
+        if position.epoch != self.epoch and subscription.positioned:
+            # One of the two was told before the stream was lost, the other afterwards: their offsets do not compare.
+            subscription.client.insufficient(subscription)
+            return
         if position.epoch == self.epoch and position.offset > self.offset:
             subscription.ahead = position.offset
             self.ahead.add(subscription)

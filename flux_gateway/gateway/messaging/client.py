@@ -150,7 +150,7 @@ class Client:
         if self.pace is not None and not self.pace.size.take(len(payload), self._node.now()):
             self.disconnect(Disconnect(CloseCode.TOO_MANY_REQUESTS))
             return b""
-        if payload == self.encoding.codec.ping and not self._undone:
+        if payload == self.encoding.codec.ping and not self._undone and self.stage is not Stage.RESTORING:
             self._pong()
             return b""
         self.take([(0, bytes(payload))])
@@ -241,7 +241,8 @@ class Client:
         elif self.forgiven and self.id:
             self.forgiven = False
         else:
-            self.disconnect(Disconnect(CloseCode.BAD_REQUEST))
+            # One that answers a ping has connected: if that is not known here, Redis has lost it with its node.
+            self.disconnect(Disconnect(CloseCode.FORCE_RECONNECT if self.forgiven else CloseCode.BAD_REQUEST))
 
     # What is said to the client.
 
@@ -330,12 +331,12 @@ class Client:
             refreshable=self.refreshable,
             headers=dict(self.headers),
             ping_in=self._node.ping_due(self) if positions and self.id else 0.0,
-            subscriptions=(
-                {name: one.state(*self._node.position(one)) for name, one in self.subscriptions.items()}
-                if positions
-                # One that is to come anew is told so again if this node dies before it has come.
-                else {name: one.state() for name, one in (self.resuming | self.subscriptions).items()}
-            ),
+            forgiven=self.forgiven,
+            # One that is to come anew is told so again if this node dies before it has come.
+            subscriptions={name: one.state(returning=True) for name, one in self.resuming.items()} | {
+                name: one.state(*self._node.position(one)) if positions else one.state()
+                for name, one in self.subscriptions.items()
+            },
             undone=list(self._undone or ()) if positions else [],
         )
 

@@ -50,9 +50,10 @@ class Departures:
 
     async def _remove(self, client: Client, fence: int, left: list[Subscription]) -> None:
         with suppress(BrokerUnavailable):
+            if fence >= 0 and not await self._broker.drop_record(client.session_id, fence):
+                return  # only this copy of the session has ended: the client is elsewhere meanwhile
             await asyncio.gather(
                 *(depart(self._broker, client, one) for one in left),
-                *([self._broker.drop_record(client.session_id, fence)] if fence >= 0 else []),
                 *([self._broker.release_connection(client.user, client.id)] if fence >= 0 and client.user else []),
             )
 

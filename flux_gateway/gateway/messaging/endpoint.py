@@ -204,7 +204,8 @@ class Messaging:
             self._unconnected.add(client, self.now())
         if client.present and kept is not None:
             self._touched.add(client, self.now())
-            client.forgiven = kept.awaiting_pong
+            self._returning.add(client, self.now())
+            client.forgiven = client.forgiven or kept.awaiting_pong
             self.parts.expiries.watch(client)
             self.parts.records.later(client)
             for subscription in client.subscriptions.values():
@@ -321,7 +322,7 @@ class Messaging:
     def _sweep(self) -> None:
         now = self.now()
         for client in self._unconnected.expired(now):
-            # One that was reattached may have connected long ago, on a node that has not told Redis: it has to come back.
+            # One that was reattached may have connected elsewhere, before Redis lost all: it has to come back.
             client.disconnect(Disconnect(CloseCode.FORCE_RECONNECT if client.forgiven else CloseCode.STALE))
         for client, channel in self.parts.expiries.due(self._node.wall_clock()):
             self.own(refreshing.expire(self.parts, client, channel), "expiry")

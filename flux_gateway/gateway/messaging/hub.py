@@ -205,22 +205,27 @@ class Hub:
         """Compare each channel's position with its stream, and read what is missing."""
         for first in range(0, len(channels := [one for one in self.channels.values() if one.known]), _CHECKED_AT_ONCE):
             part = channels[first : first + _CHECKED_AT_ONCE]
+            known = [Position(one.offset, one.epoch) for one in part]
             try:
                 positions = await self._broker.positions([one.name for one in part])
+                for one, here, top in zip(part, known, positions, strict=True):
+                    if top is not None and top.epoch == here.epoch and top.offset < here.offset:
+                        # A replica took over that lacked the last publications: it would count them a second time.
+                        await self._broker.renew(one.name, here)
             except BrokerUnavailable:
                 return  # at its return everything is checked
             if grace:
                 await asyncio.sleep(grace)
-            missing = [one for one, top in zip(part, positions, strict=True) if _behind(one, top)]
+            # Without a position in Redis there was no publication for long, or Redis has lost everything: then a refill
+            # makes a new epoch.
+            missing = [
+                one
+                for one, here, top in zip(part, known, positions, strict=True)
+                if top is None or top.epoch != one.epoch or top.offset > one.offset or top.offset < here.offset
+            ]
             if missing:
                 log.warning("publications did not arrive", extra=fields(channels=len(missing)))
             for channel in missing:
                 if channel.waiting is None and self._alive(channel):
                     channel.waiting = []
                     self.refill(channel)
-
-
-def _behind(channel: Channel, top: Position | None) -> bool:
-    # Without a position in Redis there is none since the last publication, or Redis has lost everything: then a refill
-    # makes a new epoch.
-    return top is None or top.epoch != channel.epoch or top.offset > channel.offset

@@ -24,9 +24,11 @@ def take_over(parts: Parts, client: Client, kept: ClientState) -> None:
     client.id, client.user, client.info, client.meta = kept.client, kept.user, kept.info, kept.meta
     client.expire_at, client.refreshable = kept.expire_at, kept.refreshable
     client.headers, client.encoding = kept.headers, BY_NAME[kept.encoding]
+    client.forgiven = client.forgiven or kept.forgiven
     for channel, one in kept.subscriptions.items():
         rules = parts.channels.rules(channel)[1]
-        client.subscriptions[channel] = Subscription.restored(client, channel, rules, one)
+        there = client.resuming if one.returning else client.subscriptions
+        there[channel] = Subscription.restored(client, channel, rules, one)
 
 
 async def take_up(parts: Parts, subscription: Subscription) -> None:
@@ -74,7 +76,7 @@ async def _restore(parts: Parts, client: Client, kept: ClientState) -> None:
         take_over(parts, client, kept)
     except ClientError as error:
         raise Disconnect(CloseCode.FORCE_RECONNECT) from error
-    subscriptions = list(client.subscriptions.values())
+    subscriptions = [*client.subscriptions.values(), *client.resuming.values()]
     # The client knows its positions, and brings them when it subscribes anew. For what the server has subscribed it to,
     # only a new connection does that.
     if any(one.server_side and one.recoverable for one in subscriptions):

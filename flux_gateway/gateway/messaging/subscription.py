@@ -44,7 +44,7 @@ class Subscription:
         self.info = b""
         """`chan_info` of the client in this channel."""
 
-    def state(self, offset: int = 0, epoch: str = "") -> SubscriptionState:
+    def state(self, offset: int = 0, epoch: str = "", *, returning: bool = False) -> SubscriptionState:
         """Return what another node has to know of it; `offset` and `epoch` say how far the client has been served."""
         return SubscriptionState(
             offset=offset,
@@ -58,6 +58,7 @@ class Subscription:
             announced=self.announced,
             join_leave=self.join_leave,
             server_side=self.server_side,
+            returning=returning,
         )
 
     @classmethod
@@ -68,5 +69,5 @@ class Subscription:
         one.refreshable = kept.refreshable
         one.positioned, one.recoverable = kept.positioned, kept.recoverable
         one.presence, one.announced, one.join_leave = kept.presence, kept.announced, kept.join_leave
-        one.resume = Position(kept.offset, kept.epoch)
+        one.resume = None if kept.returning else Position(kept.offset, kept.epoch)
         return one

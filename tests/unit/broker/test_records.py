@@ -49,6 +49,7 @@ def test_a_session_that_is_over_is_not_brought_back_by_a_straggler(server: Redis
                 assert 0 < client.pttl(keys.session("s")) <= 60_000, "and it is forgotten soon"
             assert await one.save_record("s", 3, b"attached anew", 600)
             assert await one.load_record("s") == b"attached anew"
-            assert await one.drop_record("unknown", 1)
+            assert await one.drop_record("unknown", 5), "its record was never written, or is on its way"
+            assert not await one.save_record("unknown", 4, b"late", 600)
 
     run(main())

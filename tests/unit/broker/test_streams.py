@@ -135,8 +135,9 @@ def test_position_and_epoch_outlive_the_entries(server: RedisServer) -> None:
     async def main() -> None:
         async with broker(server) as one:
             first = await publish(one, "news", "1", ttl=0.05)
-            while await stored(one, "news"):
-                await asyncio.sleep(0.01)
+            async with asyncio.timeout(5):
+                while await stored(one, "news"):
+                    await asyncio.sleep(0.01)
             read = await one.history("news", since=None, limit=-1, meta_ttl=600)
             assert read.position == first
             assert await publish(one, "news", "2") == Position(2, first.epoch)
@@ -152,8 +153,9 @@ def test_a_forgotten_position_begins_a_new_stream(server: RedisServer) -> None:
     async def main() -> None:
         async with broker(server) as one:
             first = await publish(one, "news", "1", meta_ttl=0.05)
-            while await one.positions(["news"]) != [None]:
-                await asyncio.sleep(0.01)
+            async with asyncio.timeout(5):
+                while await one.positions(["news"]) != [None]:
+                    await asyncio.sleep(0.01)
             second = await publish(one, "news", "2")
             assert second.offset == 1
             assert second.epoch != first.epoch
@@ -257,9 +259,10 @@ def test_an_idempotency_key_is_forgotten_in_time(server: RedisServer) -> None:
         async with broker(server) as one:
             first = await publish(one, "news", "1", idempotency_key="key", idempotency_ttl=0.05)
             second = first
-            while second == first:
-                second = await publish(one, "news", "2", idempotency_key="key", idempotency_ttl=0.05)
-                await asyncio.sleep(0.01)
+            async with asyncio.timeout(5):
+                while second == first:
+                    second = await publish(one, "news", "2", idempotency_key="key", idempotency_ttl=0.05)
+                    await asyncio.sleep(0.01)
             assert second.offset == 2
 
     run(main())

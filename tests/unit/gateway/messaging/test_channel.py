@@ -136,6 +136,25 @@ def test_what_comes_while_a_client_is_being_subscribed_follows_its_answer() -> N
     assert listener.data() == ["C"]
 
 
+@pytest.mark.parametrize("ahead", ["client", "node"])
+def test_a_stream_that_is_lost_while_a_client_is_being_subscribed(ahead: str) -> None:
+    """A client that counts is told to come anew, and gets nothing that belongs to the other stream."""
+    channel, _ = _opened()
+    counting, other = Listener(), Listener()
+    joining = [Subscription(cast(Client, listener), "c", KEPT) for listener in (counting, other)]
+    joining[0].positioned = True
+    for one in joining:
+        channel.join(one)
+    channel.take(_event(1, "A"))
+    if ahead == "node":
+        channel.waiting = []
+        channel.found(Position(1, "new"), [_publication(1, "B")])
+    for one in joining:
+        channel.live(one, Position(0, "e" if ahead == "node" else "new"))
+    assert (counting.missed, counting.data()) == (1, [])
+    assert other.data() == (["A", "B"] if ahead == "node" else ["A"])
+
+
 def test_a_gap_is_filled_from_the_stream_before_anything_else_goes_out() -> None:
     channel, hub = _opened()
     listener = Listener()

@@ -1,4 +1,5 @@
-"""What Flux Gateway costs beside others, how fast it routes around a fault, and how sessions move.
+"""What Flux Gateway costs beside others, how fast it routes around a fault, how sessions move, and how
+messages reach their subscribers.
 
     python -m benchmarks --help
 

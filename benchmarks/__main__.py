@@ -17,7 +17,7 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 from benchmarks.figures import Figure, Step
 from benchmarks.machine import busy, facts
 from benchmarks.peers import cores
-from benchmarks.scenarios import failover, gateway, keeper, moves, proxy
+from benchmarks.scenarios import failover, gateway, keeper, messaging, moves, proxy
 from benchmarks.scenarios.effort import FULL, QUICK, Effort
 from benchmarks.table import table
 from flux_gateway.cli.daemon_options import run_loop
@@ -27,7 +27,7 @@ Scenario = Callable[[Path, Effort, Step], Awaitable[list[Figure]]]
 
 _SCENARIOS: dict[str, tuple[Scenario, ...]] = {
     "proxy": (proxy.run,), "gateway": (gateway.run,), "failover": (failover.run,), "keeper": (keeper.run,),
-    "moves": moves.PARTS,
+    "moves": moves.PARTS, "messaging": messaging.PARTS,
 }  # fmt: skip
 
 _WHOLE = ("failover", "moves")

@@ -2,12 +2,14 @@
 
 import os
 import platform
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
 import psutil
 
-from benchmarks.peers import cores, haproxy
+from benchmarks.peers import cores, haproxy, nchan, ws
+from flux_gateway.core.errors import CommandError
 
 _LOOK = 2.0
 """Seconds."""
@@ -29,9 +31,18 @@ def facts() -> dict[str, str]:
         "uvloop": version("uvloop"),
         "websockets": version("websockets"),
         "haproxy": haproxy.version(),
+        "nchan": _version(nchan.version),
+        "ws": _version(ws.version),
         "load average before": load,
         "used by others before": busy(),
     }
+
+
+def _version(ask: Callable[[], str]) -> str:
+    try:
+        return ask()
+    except CommandError:
+        return "not installed"
 
 
 def busy() -> str:

@@ -19,8 +19,12 @@ def client_socket() -> socket.socket:
     return sock
 
 
-async def open_websocket(sock: socket.socket, address: tuple[str, int], source: str, key: str) -> None:
-    """Dial from a source address and open `/echo` with an affinity key. `/echo` says nothing of itself.
+async def open_websocket(
+    sock: socket.socket, address: tuple[str, int], source: str, key: str, path: str = "/echo"
+) -> str:
+    """Dial from a source address and open a path with an affinity key. Returns the node that the answer names.
+
+    The server must say nothing of itself afterwards: `/echo` does not, nor does a messaging server before it is asked.
 
     Raises `OSError` when the connection breaks, `HandshakeFailed` when no WebSocket comes of it.
     """
@@ -29,10 +33,11 @@ async def open_websocket(sock: socket.socket, address: tuple[str, int], source: 
     sock.setsockopt(socket.IPPROTO_IP, _NO_PORT_YET, 1)
     sock.bind((source, 0))
     await loop.sock_connect(sock, address)
-    await loop.sock_sendall(sock, request(Target(*address, "/echo", keyed=False), key, nonce))
+    await loop.sock_sendall(sock, request(Target(*address, path, keyed=False), key, nonce))
     head = b""
-    while read_response(head, nonce) is None:
+    while (answer := read_response(head, nonce)) is None:
         data = await loop.sock_recv(sock, 4096)
         if not data:
             raise ConnectionResetError("closed during the handshake")
         head += data
+    return answer[1]

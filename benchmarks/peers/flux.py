@@ -3,6 +3,7 @@
 import secrets
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.peers import addresses
@@ -24,12 +25,18 @@ def redis(folder: Path) -> Process:
 
 
 def gateway(
-    folder: Path, *, measured: bool, address: tuple[str, int] = addresses.NODE, without: str = ""
-) -> Process:
-    """Start a node, `measured` or as the backend of what is measured; perhaps without a part (`peers.stripped`)."""
+    folder: Path, *, measured: bool, address: tuple[str, int] = addresses.NODE, without: str = "",
+    options: Mapping[str, str | int] | None = None,
+) -> Process:  # fmt: skip
+    """Start a node, `measured` or as the backend of what is measured; perhaps without a part (`peers.stripped`).
+
+    `options` are more of its settings, named like their flags.
+    """
     host, port = address
-    name = _name("gateway", address)
-    argv = _command("gateway", folder, without, id=name, host=host, port=port, admin_port=_GATEWAY_ADMIN)
+    name = node_name(address)
+    argv = _command(
+        "gateway", folder, without, id=name, host=host, port=port, admin_port=_GATEWAY_ADMIN, **(options or {})
+    )
     return Process([*argv, "--trusted-proxies", addresses.RELAYS], address, folder / f"{name}.log", measured)
 
 
@@ -48,22 +55,27 @@ def proxy(
     return Process(argv, address, folder / f"{name}.log", measured=True)
 
 
+def node_name(address: tuple[str, int]) -> str:
+    """Return the name of the node at an address."""
+    return _name("gateway", address)
+
+
 def _name(kind: str, address: tuple[str, int]) -> str:
     return f"{kind}-{address[0].rpartition('.')[2]}"
 
 
-def wait_routed(address: tuple[str, int] = addresses.PROXY) -> None:
-    """Wait until the proxy at an address routes to the node. Raises `CommandError` if it does not."""
+def wait_routed(address: tuple[str, int] = addresses.PROXY, nodes: int = 1) -> None:
+    """Wait until the proxy at an address routes to so many nodes. Raises `CommandError` if it does not."""
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
         try:
-            nodes = admin_client.get(address[0], _PROXY_ADMIN, "/info")["nodes"]
+            found = admin_client.get(address[0], _PROXY_ADMIN, "/info")["nodes"]
         except CommandError:  # it listens for clients a moment before
-            nodes = {}
-        if any(node["usable"] for node in nodes.values()):
+            found = {}
+        if sum(node["usable"] for node in found.values()) >= nodes:
             return
         time.sleep(0.05)
-    raise CommandError("the proxy has not found the node; see its log")
+    raise CommandError("the proxy has not found its nodes; see its log")
 
 
 def _command(program: str, folder: Path, without: str, **settings: str | int) -> list[str]:

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import redis.asyncio
 
@@ -13,6 +14,7 @@ from flux_gateway.broker.events import Event, Kind
 from flux_gateway.broker.pipe import Pipe
 from flux_gateway.broker.records import Records
 from flux_gateway.broker.refresh import Refresh
+from flux_gateway.broker.shards import Shards
 from flux_gateway.broker.streams import Streams
 from flux_gateway.broker.subscriber import Subscriber
 from flux_gateway.core.errors import BrokerUnavailable
@@ -24,8 +26,9 @@ log = logging.getLogger(__name__)
 class Broker(Streams, Refresh, Records):
     """Channels, presence and session records in Redis, and messages between nodes.
 
-    Two connections, each opened again by itself when it broke: one for commands, one for what is published. Every
-    command raises `BrokerUnavailable`: at once while there is no connection, else when it breaks, or after `timeout`.
+    Two connections, each opened again by itself when it broke: one for commands, one for what is published; in a Redis
+    Cluster so many for each master. Every command raises `BrokerUnavailable`: at once while there is no connection,
+    else when it breaks, or after `timeout`.
     """
 
     def __init__(self, client: "redis.asyncio.Redis | Cluster", *, timeout: float, node_id: str) -> None:
@@ -37,14 +40,16 @@ class Broker(Streams, Refresh, Records):
         """
         self._client = client
         self._pipe: Pipe | ClusterPipes
-        choose: Callable[[], redis.asyncio.Redis]
+        self._subscriber: Subscriber | Shards
+        changed, receive = self._line_changed, self._take
         if isinstance(client, Cluster):
-            self._pipe = pipes = ClusterPipes(client, timeout=timeout, changed=self._line_changed)
-            choose = pipes.choose
+            self._pipe = pipes = ClusterPipes(client, timeout=timeout, changed=changed)
+            self._subscriber = Shards(pipes, timeout=timeout, changed=changed, receive=receive, gap=self._gap)
+            self._publish_by = "SPUBLISH"
         else:
-            self._pipe = Pipe(client, timeout=timeout, changed=self._line_changed)
-            choose = _always(client)
-        self._subscriber = Subscriber(choose, timeout=timeout, changed=self._line_changed, receive=self._take)
+            self._pipe = Pipe(client, timeout=timeout, changed=changed)
+            self._subscriber = Subscriber(_always(client), timeout=timeout, changed=changed, receive=receive)
+            self._publish_by = "PUBLISH"
         self._commands: Commands = self._pipe
         self._control = (keys.control(""), keys.control(node_id))
         self._names: dict[bytes, str] = {}
@@ -59,6 +64,11 @@ class Broker(Streams, Refresh, Records):
         """Called when it becomes unavailable, also by `close`: what is published from then on may be missed."""
         self.on_back: Callable[[], None] = lambda: None
         """Called when it is available again: whatever is published from then on comes as an event."""
+        self.on_gap: Callable[[list[str]], None] = lambda channels: None
+        """Called with channels of which something may have been missed, though it was available: their slot has moved.
+
+        They are subscribed again: whatever is published from then on comes as an event.
+        """
 
     async def start(self) -> None:
         """Connect. Returns after the first try; with Redis away the broker is not `available`, and keeps trying."""
@@ -106,20 +116,39 @@ class Broker(Streams, Refresh, Records):
 
     async def join(self, channel: str, info: ClientInfo) -> None:
         """Tell everybody who hears the channel that a client is in it now."""
-        await self._commands.call("PUBLISH", keys.channel(channel), _membership(Kind.JOIN, info))
+        await self._tell_channel(channel, _membership(Kind.JOIN, info))
 
     async def leave(self, channel: str, info: ClientInfo) -> None:
         """Tell everybody who hears the channel that a client is not in it any more."""
-        await self._commands.call("PUBLISH", keys.channel(channel), _membership(Kind.LEAVE, info))
+        await self._tell_channel(channel, _membership(Kind.LEAVE, info))
+
+    def _tell_channel(self, channel: str, data: bytes) -> Awaitable[Any]:
+        name = keys.channel(channel)
+        sharded = isinstance(self._subscriber, Shards) and self._subscriber.sharded(name)
+        return self._commands.call("SPUBLISH" if sharded else "PUBLISH", name, data)
+
+    def _gap(self, names: Sequence[str]) -> None:
+        channels = [self._names[name] for name in map(str.encode, names) if name in self._names]
+        try:
+            self.on_gap(channels)
+        except Exception:
+            log.exception("channels have moved within Redis, which cannot be handled")
 
     # Nodes.
 
     async def tell(self, data: bytes, node: str = "") -> int:
         """Send something to one node, or to all of them, this one included.
 
-        Returns how many hear it; in a Redis Cluster: at the same Redis, so that 0 need not mean nobody.
+        Returns how many hear it. In a Redis Cluster these are counted afterwards; a master that does not answer leaves
+        out those who hear it there.
         """
-        return int(await self._commands.call("PUBLISH", keys.control(node), data))
+        name = keys.control(node)
+        heard = int(await self._commands.call("PUBLISH", name, data))
+        if not isinstance(self._pipe, ClusterPipes):
+            return heard
+        # PUBLISH tells only who hears it at the same Redis.
+        counts = await asyncio.gather(*self._pipe.everywhere("PUBSUB", "NUMSUB", name), return_exceptions=True)
+        return max(heard, sum(int(count[1]) for count in counts if not isinstance(count, BaseException)))
 
     def _take(self, name: bytes, data: bytes) -> None:
         try:

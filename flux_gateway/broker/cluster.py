@@ -1,6 +1,6 @@
 """Commands to a Redis Cluster: one pipe per master, each key to the master of its slot. Slots that move are followed.
 
-What is published at one Redis is delivered by all of them, so that one connection hears every channel.
+What is heard of channels comes through `Shards`, which goes by the same map.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from redis.crc import key_slot
 from flux_gateway.broker.commands import Argument
 from flux_gateway.broker.pipe import Asked, Pipe, fail
 from flux_gateway.broker.scripts import Script
-from flux_gateway.broker.slots import SLOTS, Address, parse_redirection, parse_slots
+from flux_gateway.broker.slots import SLOTS, Address, Redirection, parse_redirection, parse_slots
 from flux_gateway.core.errors import BrokerUnavailable
 from flux_gateway.runtime.logging import fields
 
@@ -47,6 +47,14 @@ class Cluster(NamedTuple):
     """Makes a client for one Redis; it is closed here."""
 
 
+class Place(NamedTuple):
+    """Where the channels of a slot are heard."""
+
+    master: Address
+    sharded: bool
+    """Only there, with sharded pub/sub. Else whatever is published at the master is delivered by every Redis."""
+
+
 class ClusterPipes:
     """Stands where a `Pipe` stands. It is `up` while the master of every slot can be asked."""
 
@@ -57,13 +65,17 @@ class ClusterPipes:
         self._changed = changed
         self._pipes: dict[Address, Pipe] = {}
         self._clients: dict[Address, redis.asyncio.Redis] = {}
-        self._owners: list[Pipe | None] = [None] * SLOTS
+        self._owners: list[Address | None] = [None] * SLOTS
         self._masters: set[Address] = set()
+        self._informed: Address | None = None
+        """Who got a slot last, as far as is known, and so knows of it."""
         self._loop = asyncio.get_running_loop()
         self._look = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._works: set[asyncio.Task[None]] = set()
         self.up = False
+        self.remapped: Callable[[int | None], None] = lambda slot: None
+        """Called when a slot has another `place`; with None when that may be so for any of them."""
 
     async def start(self) -> None:
         """Find the masters and connect to them. Returns after the first try, whatever came of it."""
@@ -84,18 +96,52 @@ class ClusterPipes:
 
     def call(self, name: str, key: str, *arguments: Argument) -> "asyncio.Future[Any]":
         """See `Commands`."""
-        pipe = self._owners[key_slot(key.encode())]
+        pipe = self._owner(key)
         return self._nobody() if pipe is None else pipe.call(name, key, *arguments)
+
+    def everywhere(self, name: str, argument: str, *arguments: Argument) -> "list[asyncio.Future[Any]]":
+        """Give a command to every master."""
+        return [self._pipes[address].call(name, argument, *arguments) for address in self._masters]
 
     def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> "asyncio.Future[Any]":
         """See `Commands`."""
-        pipe = self._owners[key_slot(keys[0].encode())]
+        pipe = self._owner(keys[0])
         return self._nobody() if pipe is None else pipe.run(script, keys, arguments)
 
-    def choose(self) -> "redis.asyncio.Redis":
-        """Return a client of any Redis that can be reached: all of them deliver what is published at any."""
-        up = [address for address, pipe in self._pipes.items() if pipe.up] or [*self._cluster.seeds]
-        return self._client(random.choice(up))  # noqa: S311 - spreads load, keeps no secret
+    def place(self, slot: int) -> Place | None:
+        """Return where channels of a slot are heard; None while its master is not known, or was never reached."""
+        master = self._owners[slot]
+        pipe = self._pipes.get(master) if master else None
+        return None if master is None or pipe is None or pipe.sharded is None else Place(master, pipe.sharded)
+
+    def sharding(self) -> set[Address]:
+        """Return the masters with sharded pub/sub."""
+        return {address for address in self._masters if self._pipes[address].sharded}
+
+    def any(self) -> Address:
+        """Return a master that can be reached, or one that may be: all deliver what is published plainly at any."""
+        up = [address for address in self._masters if self._is_up(address)]
+        return random.choice(up or [*self._masters] or [*self._cluster.seeds])  # noqa: S311 - keeps no secret
+
+    def is_master(self, address: Address) -> bool:
+        """Whether a Redis belongs to the masters, as far as they are known."""
+        return not self._masters or address in self._masters
+
+    def moved(self, redirection: Redirection) -> None:
+        """A master says that a slot is another's now."""
+        self._informed = redirection.address
+        self._look.set()
+        if self._is_up(redirection.address) and self._owners[redirection.slot] != redirection.address:
+            self._owners[redirection.slot] = redirection.address
+            self.remapped(redirection.slot)
+
+    def look(self) -> None:
+        """Read the map of slots anew, soon."""
+        self._look.set()
+
+    def _owner(self, key: str) -> Pipe | None:
+        address = self._owners[key_slot(key.encode())]
+        return self._pipes.get(address) if address else None
 
     def _nobody(self) -> "asyncio.Future[Any]":
         future: asyncio.Future[Any] = self._loop.create_future()
@@ -115,8 +161,10 @@ class ClusterPipes:
             await asyncio.sleep(_PAUSE)
 
     async def _read_map(self) -> None:
-        """Ask whoever answers first; those that are connected before the seeds."""
-        asking = sorted({*self._pipes, *self._cluster.seeds}, key=lambda one: not self._is_up(one))
+        """Ask whoever answers first: who got a slot last, those that are connected, the seeds."""
+        informed, self._informed = self._informed, None
+        known = {*self._pipes, *self._cluster.seeds, *([informed] if informed else [])}
+        asking = sorted(known, key=lambda one: (one != informed, not self._is_up(one)))
         for address in asking:
             pipe = await self._pipe(address)
             try:
@@ -130,14 +178,19 @@ class ClusterPipes:
 
     async def _take_map(self, reply: Sequence[Any], asked: Address) -> None:
         ranges = parse_slots(reply, asked)
-        self._masters = {one.master for one in ranges}
-        await asyncio.gather(*(self._pipe(address) for address in self._masters))
-        owners: list[Pipe | None] = [None] * SLOTS
+        masters = {one.master for one in ranges}
+        await asyncio.gather(*(self._pipe(address) for address in masters))
+        self._masters = masters
+        owners: list[Address | None] = [None] * SLOTS
         for first, last, master in ranges:
-            owners[first : last + 1] = [self._pipes[master]] * (last - first + 1)
+            owners[first : last + 1] = [master] * (last - first + 1)
         self._owners = owners
         for address in {*self._pipes} - self._masters:
             await self._forget(address)
+        self._pipe_changed()
+
+    def _pipe_changed(self) -> None:
+        self.remapped(None)
         self._judge()
 
     def _judge(self) -> None:
@@ -154,7 +207,8 @@ class ClusterPipes:
         pipe = self._pipes.get(address)
         return pipe is not None and pipe.up
 
-    def _client(self, address: Address) -> "redis.asyncio.Redis":
+    def client(self, address: Address) -> "redis.asyncio.Redis":
+        """Return a client of one Redis, which tells how to connect. It is closed here."""
         client = self._clients.get(address)
         if client is None:
             client = self._clients[address] = self._cluster.dial(*address)
@@ -165,9 +219,9 @@ class ClusterPipes:
         pipe = self._pipes.get(address)
         if pipe is None:
             pipe = self._pipes[address] = Pipe(
-                self._client(address),
+                self.client(address),
                 timeout=self._timeout,
-                changed=self._judge,
+                changed=self._pipe_changed,
                 redirect=lambda asked, error: self._redirected(address, asked, error),
             )
             await pipe.start()
@@ -192,13 +246,11 @@ class ClusterPipes:
         if redirection is None:
             return False
         if redirection.moved:
-            self._look.set()
+            self.moved(redirection)
         pipe = self._pipes.get(redirection.address)
         if pipe is None or not pipe.up:
             self._start(self._forward_later(redirection.address, asked, once=not redirection.moved))
             return True
-        if redirection.moved:
-            self._owners[redirection.slot] = pipe
         # At once, so that commands that were given in an order are forwarded in it.
         pipe.forward(asked, once=not redirection.moved)
         return True

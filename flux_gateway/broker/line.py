@@ -49,9 +49,13 @@ class Line(ABC):
 
     async def start(self) -> None:
         """Begin, and return when the first try has come to an end, whatever came of it."""
+        self.begin()
+        await self.tried()
+
+    def begin(self) -> None:
+        """Begin to connect."""
         assert self._task is None, "started twice"
         self._task = asyncio.create_task(self._keep(), name=f"broker {self._name}")
-        await self.tried()
 
     async def tried(self) -> None:
         """Wait until the first try has come to an end."""

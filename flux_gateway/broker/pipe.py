@@ -68,6 +68,8 @@ class Pipe(Line):
         self._redirect = redirect
         self._asked: deque[Asked] = deque()
         self._bytes = 0
+        self.sharded: bool | None = None
+        """Whether this Redis has sharded pub/sub, as it said when it was last connected; None before."""
 
     def call(self, name: str, key: str, *arguments: Argument) -> "asyncio.Future[Any]":
         """See `Commands`."""
@@ -143,8 +145,10 @@ class Pipe(Line):
 
     async def _set_up(self) -> None:
         loading = [self._send(("SCRIPT", "LOAD", script.text)) for script in scripts.ALL]
+        sharded = self._send(("EVAL", scripts.SHARDED.text, 0))
         for one in loading:
             await one
+        self.sharded = bool(await sharded)
 
     def _drop(self) -> None:
         asked, self._asked, self._bytes = self._asked, deque(), 0

@@ -1,7 +1,8 @@
 """Who is in a channel, and how many connections a user has. Whoever does not say that it is still there is not."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
+from typing import Any
 
 from flux_gateway.broker import keys, scripts, wire
 from flux_gateway.broker.commands import Commands
@@ -15,15 +16,18 @@ class Presence:
 
     _commands: Commands
 
-    async def add_presence(self, channel: str, info: ClientInfo, ttl: float) -> None:
-        """Say that a client is in a channel for the next `ttl` seconds."""
-        await self._commands.run(
+    def add_presence(self, channel: str, info: ClientInfo, ttl: float) -> Awaitable[Any]:
+        """Say that a client is in a channel for the next `ttl` seconds.
+
+        It is under way at once, as its removal is: who leaves after this call is not brought back by it.
+        """
+        return self._commands.run(
             scripts.ADD_PRESENCE, _keys(channel), (info.client, wire.encode_info(info), round(ttl * 1000))
         )
 
-    async def remove_presence(self, channel: str, client: str) -> None:
-        """Say that a client has left. Nothing happens if it was not there."""
-        await self._commands.run(scripts.REMOVE_PRESENCE, _keys(channel), (client,))
+    def remove_presence(self, channel: str, client: str) -> Awaitable[Any]:
+        """Say that a client has left, at once. Nothing happens if it was not there."""
+        return self._commands.run(scripts.REMOVE_PRESENCE, _keys(channel), (client,))
 
     async def presence(self, channel: str) -> dict[str, ClientInfo]:
         """Return who is in a channel, by client id."""
@@ -40,11 +44,10 @@ class Presence:
 
         Returns whether it is counted.
         """
-        return bool(
-            await self._commands.run(
-                scripts.CLAIM_CONNECTION, [keys.user(user)], (client, limit, round(ttl * 1000))
-            )
-        )
+        return bool(await self._claim(user, client, limit, ttl))
+
+    def _claim(self, user: str, client: str, limit: int, ttl: float) -> Awaitable[Any]:
+        return self._commands.run(scripts.CLAIM_CONNECTION, [keys.user(user)], (client, limit, round(ttl * 1000)))
 
     async def release_connection(self, user: str, client: str) -> None:
         """Count the client no longer."""

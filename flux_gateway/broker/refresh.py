@@ -50,8 +50,9 @@ class Refresh(Presence):
         records = [
             self._commands.call("PEXPIRE", keys.session(one.session_id), round(record_ttl * 1000)) for one in batch
         ]
+        # All of it is given to Redis here, before anybody can leave.
         await asyncio.gather(
-            *(self.claim_connection(one.user, one.client, 0, presence_ttl) for one in batch if one.user),
+            *(self._claim(one.user, one.client, 0, presence_ttl) for one in batch if one.user),
             *(self.add_presence(channel, info, presence_ttl) for one in batch for channel, info in one.channels),
         )
         there = await asyncio.gather(*records)

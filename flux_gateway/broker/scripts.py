@@ -20,6 +20,7 @@ def _read(name: str) -> Script:
 
 
 PUBLISH = _read("publish")
+SHARDED = _read("sharded")
 HISTORY = _read("history")
 RENEW = _read("renew")
 ADD_PRESENCE = _read("add_presence")
@@ -31,6 +32,6 @@ DROP_RECORD = _read("drop_record")
 CLAIM_CONNECTION = _read("claim_connection")
 
 ALL = (
-    PUBLISH, HISTORY, RENEW, ADD_PRESENCE, PRESENCE, PRESENCE_STATS, REMOVE_PRESENCE, SAVE_RECORD, DROP_RECORD,
-    CLAIM_CONNECTION,
+    PUBLISH, SHARDED, HISTORY, RENEW, ADD_PRESENCE, PRESENCE, PRESENCE_STATS, REMOVE_PRESENCE, SAVE_RECORD,
+    DROP_RECORD, CLAIM_CONNECTION,
 )  # fmt: skip

@@ -51,6 +51,8 @@ class Streams:
     """The part of the broker that knows streams. Every method raises `BrokerUnavailable`."""
 
     _commands: Commands
+    _publish_by: str
+    """How publications are told: PUBLISH, or SPUBLISH where the channel's master has it."""
 
     async def publish(
         self,
@@ -90,6 +92,7 @@ class Streams:
                 version,
                 version_epoch,
                 _ms(idempotency_ttl),
+                self._publish_by,
             ),
         )
         return _position(reply)
@@ -124,8 +127,18 @@ class Streams:
         )
         return History(_position(reply), _publications(reply[2]))
 
-    async def positions(self, channels: Sequence[str]) -> list[Position | None]:
-        """Return where the streams stand, in the order of `channels`; None for a channel that has none."""
+    async def positions(
+        self, channels: Sequence[str], meta_ttls: Sequence[float] = ()
+    ) -> list[Position | None]:
+        """Return where the streams stand, in the order of `channels`; None for a channel that has none.
+
+        `meta_ttls`, if given: for how many seconds each position is to be remembered from now on.
+        """
+        kept = [
+            self._commands.call("PEXPIRE", keys.meta(channel), _ms(ttl))
+            for channel, ttl in zip(channels, meta_ttls, strict=False)
+        ]
+        await asyncio.gather(*kept)
         replies = await asyncio.gather(
             *(self._commands.call("HMGET", keys.meta(channel), "o", "e") for channel in channels)
         )

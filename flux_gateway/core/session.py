@@ -51,6 +51,9 @@ class Application(Shape):
         Raises `Unmovable`; then nothing has changed.
         """
 
+    def resume(self) -> None:
+        """The client has taken what it was told: go on, if that was waited for."""
+
     def lost(self) -> None:
         """The session is over."""
 

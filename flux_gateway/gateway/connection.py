@@ -29,7 +29,7 @@ class Owner(Protocol):
 class Connection(asyncio.Protocol):
     """Receive -> session -> one write per burst. A client that does not read is not read from either."""
 
-    __slots__ = ("_node", "blocked", "bucket", "held", "proxy", "proxy_id", "session", "transport")
+    __slots__ = ("_allowance", "_node", "blocked", "bucket", "held", "proxy", "proxy_id", "session", "transport")
 
     def __init__(self, node: Owner, transport: asyncio.Transport, session: Session, proxy_id: str = "") -> None:
         self._node = node
@@ -41,6 +41,8 @@ class Connection(asyncio.Protocol):
         """While the session is detaching: how its proxy is told what became of it."""
         self.blocked = False
         """The client does not take what waits for it."""
+        self._allowance = 0
+        """Size of a large answer that is on its way: what waits behind it is judged without it."""
         self.held = False
         """The session's application has enough to do: no more is read until it has caught up."""
         self.bucket = 0
@@ -62,9 +64,12 @@ class Connection(asyncio.Protocol):
     def send(self, data: bytes) -> None:
         """Write frames that nobody asked for (pings, closes, publications)."""
         if data and not self.session.ended and not self.transport.is_closing():
+            # Judged by what waits already: one large answer is no fault of its client.
+            if self.blocked and self._check_outbox():
+                return
+            if len(data) > self._node.settings.outbox_limit:
+                self._allowance += len(data)
             self.transport.write(data)
-            if self.blocked:
-                self._check_outbox()
 
     def pause_writing(self) -> None:
         """The client does not keep up: stop taking more from it until it has read."""
@@ -75,8 +80,11 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client has caught up."""
         self.blocked = False
+        self._allowance = 0
         if not self.held and not self.transport.is_closing():
             self.transport.resume_reading()
+        if self.session.application is not None:
+            self.session.application.resume()
 
     def hold(self) -> None:
         """Read no more from the client for the moment."""
@@ -90,10 +98,14 @@ class Connection(asyncio.Protocol):
         if not self.blocked and not self.transport.is_closing():
             self.transport.resume_reading()
 
-    def _check_outbox(self) -> None:
-        if self.transport.get_write_buffer_size() > self._node.settings.outbox_limit and self.session.open:
+    def _check_outbox(self) -> bool:
+        """Close a client for which too much waits; returns whether that was so."""
+        waiting = self.transport.get_write_buffer_size() - self._allowance
+        if waiting > self._node.settings.outbox_limit and self.session.open:
             self._node.counters.overflows += 1
             self.close(1008, f"slow client: more than {self._node.settings.outbox_limit} bytes waiting")
+            return True
+        return False
 
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake; the node ends the connection if the client does not answer in time."""

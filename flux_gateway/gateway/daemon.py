@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from flux_gateway.broker.broker import Broker
+from flux_gateway.broker.cluster import Cluster
 from flux_gateway.core.errors import CommandError
 from flux_gateway.core.lifecycle import NodeState
 from flux_gateway.core.timeline import EventKind
@@ -20,7 +21,7 @@ from flux_gateway.gateway.node import Node
 from flux_gateway.gateway.record import NodeRecords
 from flux_gateway.gateway.settings import GatewaySettings
 from flux_gateway.registry.announcer import Announcer
-from flux_gateway.registry.connect import RedisSettings, connect
+from flux_gateway.registry.connect import RedisSettings, connect, dialler
 from flux_gateway.registry.registry import Registry
 from flux_gateway.runtime import admin
 from flux_gateway.runtime.figures import ProcessFigures, stat
@@ -44,7 +45,7 @@ async def run(settings: GatewaySettings, redis: RedisSettings, messaging: Messag
     registry = Registry(connect(redis, source=settings.host), heartbeat_life=redis.heartbeat_life)
     announcer = Announcer(settings.id, registry, redis.heartbeat_interval, NodeRecords(node, figures, watch))
     node.on_change(lambda before, after, detail: announcer.note(_event_kind(before, after), detail))
-    broker = Broker(connect(redis, source=settings.host), timeout=redis.timeout, node_id=settings.id)
+    broker = _broker(settings, redis, messaging)
     part = MessagingPart(node, messaging, broker)
     notifier = Notifier(lambda: f"{node.state}, {len(node.connections)} sessions")
     node.on_change(lambda before, after, detail: notifier.changed())
@@ -81,6 +82,12 @@ async def run(settings: GatewaySettings, redis: RedisSettings, messaging: Messag
         await registry.close()
         watch.stop()
         notifier.close()
+
+
+def _broker(settings: GatewaySettings, redis: RedisSettings, messaging: MessagingSettings) -> Broker:
+    seeds = messaging.cluster_addresses()
+    where = Cluster(seeds, dialler(redis, settings.host)) if seeds else connect(redis, source=settings.host)
+    return Broker(where, timeout=redis.timeout, node_id=settings.id)
 
 
 async def _open(node: Node, server: admin.AdminServer) -> None:

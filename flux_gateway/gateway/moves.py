@@ -77,6 +77,8 @@ class Moves:
         if say is None:
             return False
         session = connection.session
+        if self._sessions.get(session.id) is not connection:
+            return False  # dropped, or lost, while it finished what it was at
         try:
             kept, residual = session.freeze()
         except Unmovable as error:

@@ -263,6 +263,8 @@ class Node:
         for connection in wheel.turn():
             if forgiving or self.proxy_away(connection.proxy_id):
                 connection.send(connection.session.ping())
+            elif connection.held:
+                pass  # it is not read from, so its pong may be there
             elif connection.session.open:
                 self.counters.ping_timeouts += 1
                 connection.close(1011, "keepalive ping timeout")

@@ -23,6 +23,7 @@ class SubscriptionState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     presence: bool = False
     announced: bool = False
     join_leave: bool = False
+    by_token: bool = False
     server_side: bool = False
     returning: bool = False
     """The client was told to subscribe anew and has not done so yet: it hears nothing, but for others it is there."""
@@ -43,11 +44,15 @@ class ClientState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Of its handshake, those that webhooks are told."""
     ping_in: float = 0.0
     """Seconds to the next ping."""
+    owed: int = 0
+    """Pings it has not answered."""
     forgiven: bool = False
-    """One pong may come that the node before has not asked for either, but one before that."""
+    """One pong more may come: a node that is gone may have asked."""
     subscriptions: dict[str, SubscriptionState] = {}
     undone: list[tuple[int, bytes]] = []
     """Frames of the client not worked off: how many of a frame's commands are done, and its payload."""
+    orders: list[str] = []
+    """Ids of orders of the last seconds that this state is the outcome of: they are not to be repeated."""
 
 
 def encode(state: ClientState) -> bytes:

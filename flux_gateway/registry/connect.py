@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -88,14 +88,35 @@ class _BoundConnection(Connection):
 
 def connect(settings: RedisSettings, source: str | None = None) -> "redis.asyncio.Redis":
     """Return an asyncio client. `source` is the local address to bind. Nothing is connected before first use."""
-    bound = type("BoundConnection", (_BoundConnection,), {"source": source})
-    # A failed call is for the caller to judge: the registry fails static, it does not hang in retries.
-    options = _options(settings) | {"retry": AsyncRetry(NoBackoff(), 0)}
-    if settings.sentinels:
-        pool = sentinel.asyncio_pool(settings.sentinel_addresses(), settings.sentinel_service, bound, options)
-    else:
-        pool = ConnectionPool(connection_class=bound, host=settings.host, port=settings.port, **options)
+    if not settings.sentinels:
+        return dialler(settings, source)(settings.host, settings.port)
+    options = _async_options(settings)
+    addresses = settings.sentinel_addresses()
+    pool = sentinel.asyncio_pool(addresses, settings.sentinel_service, _bound(source), options)
     return redis.asyncio.Redis(connection_pool=pool)
+
+
+def dialler(settings: RedisSettings, source: str | None = None) -> "Callable[[str, int], redis.asyncio.Redis]":
+    """Return what makes clients of any Redis, given its host and port; the rest is as in `connect`.
+
+    The password is read once, here: those of a cluster that turn up later cannot fail for want of the file.
+    """
+    bound, options = _bound(source), _async_options(settings)
+
+    def dial(host: str, port: int) -> "redis.asyncio.Redis":
+        pool = ConnectionPool(connection_class=bound, host=host, port=port, **options)
+        return redis.asyncio.Redis(connection_pool=pool)
+
+    return dial
+
+
+def _bound(source: str | None) -> type[_BoundConnection]:
+    return type("BoundConnection", (_BoundConnection,), {"source": source})
+
+
+def _async_options(settings: RedisSettings) -> dict[str, Any]:
+    # A failed call is for the caller to judge: the registry fails static, it does not hang in retries.
+    return _options(settings) | {"retry": AsyncRetry(NoBackoff(), 0)}
 
 
 def connect_blocking(settings: RedisSettings) -> "redis.Redis":

@@ -21,11 +21,11 @@ _DEMOTED = ("READONLY ", "NOREPLICAS ")
 """Answers of a Redis that is a replica by now, or a master cut off from its replicas (`min-replicas-to-write`)."""
 
 
-def parse_address(text: str) -> Address:
-    """Return (host, port) of `host:port`; an IPv6 address stands in brackets. Raises ValueError."""
+def parse_address(text: str, setting: str = "sentinels") -> Address:
+    """Return (host, port) of `host:port`; an IPv6 address stands in brackets. Raises ValueError, naming the setting."""
     host, _, port = text.rpartition(":")
     if not host or not port.isdigit() or not 1 <= int(port) <= 65535:
-        raise ValueError(f"sentinels: {text!r} is not host:port")
+        raise ValueError(f"{setting}: {text!r} is not host:port")
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 

@@ -2,11 +2,14 @@
 -- KEYS: stream, meta, and with an idempotency key: what came of it
 -- ARGV: pub/sub channel, publication, epoch for a new stream, entries to keep (-1: neither append nor count),
 --       life of the entries in ms, life of the meta in ms,
---       version ("0" for none), version epoch, life of the idempotency key in ms
+--       version ("0" for none), version epoch, life of the idempotency key in ms,
+--       how to tell: "SPUBLISH" to the hearers at this master, if it can, else "PUBLISH"
 -- Returns {offset, epoch}: of this publication, of an earlier one with the same idempotency key, or the top of the
 -- stream if it has this version or a newer one already; {0, ""} if it was not counted.
 local call = redis.call
 local stream, meta, idem = KEYS[1], KEYS[2], KEYS[3]
+-- Judged here, since a command may come on to a master with another version. See sharded.lua.
+local publish = (redis.REDIS_VERSION_NUM or 0) >= 0x070000 and ARGV[10] or 'PUBLISH'
 if idem then
   local earlier = call('GET', idem)
   if earlier then
@@ -15,7 +18,7 @@ if idem then
   end
 end
 if ARGV[4] == '-1' then
-  call('PUBLISH', ARGV[1], 'p0::' .. ARGV[2])
+  call(publish, ARGV[1], 'p0::' .. ARGV[2])
   if idem then
     call('SET', idem, '0:', 'PX', ARGV[9])
   end
@@ -52,5 +55,5 @@ call('PEXPIRE', meta, ARGV[6])
 if idem then
   call('SET', idem, id .. ':' .. epoch, 'PX', ARGV[9])
 end
-call('PUBLISH', ARGV[1], 'p' .. id .. ':' .. epoch .. ':' .. ARGV[2])
+call(publish, ARGV[1], 'p' .. id .. ':' .. epoch .. ':' .. ARGV[2])
 return {offset, epoch}

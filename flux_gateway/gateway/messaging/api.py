@@ -1,6 +1,5 @@
 """The HTTP API of a node, for back ends: `POST /api/<method>` on the admin port (facts, section 12)."""
 
-import asyncio
 import hmac
 import logging
 from collections.abc import Awaitable, Callable
@@ -15,6 +14,7 @@ from flux_gateway.gateway.messaging import api_requests as requests
 from flux_gateway.gateway.messaging.api_results import Failed, Replies, Result, failed
 from flux_gateway.gateway.messaging.control import Control
 from flux_gateway.gateway.messaging.parts import Parts
+from flux_gateway.gateway.messaging.slices import in_slices
 from flux_gateway.messaging.codes import ClientError, ErrorCode
 from flux_gateway.runtime.logging import fields
 
@@ -145,10 +145,11 @@ class _Api:
         batch = _decoded(_BATCH.decode, body)
         calls = [_read(command) for command in batch.commands or ()]
         if batch.parallel:
-            return Replies(list(await asyncio.gather(*(self._reply(*call) for call in calls))))
-        return Replies([await self._reply(*call) for call in calls])
+            return Replies(await in_slices(self._reply, calls))
+        return Replies([await self._reply(call) for call in calls])
 
-    async def _reply(self, name: str, call: Any) -> dict[str, Result | Failed]:
+    async def _reply(self, named: tuple[str, Any]) -> dict[str, Result | Failed]:
+        name, call = named
         try:
             if name not in _METHODS:
                 raise ClientError(ErrorCode.METHOD_NOT_FOUND if name else ErrorCode.BAD_REQUEST)

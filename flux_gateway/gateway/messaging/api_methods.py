@@ -1,7 +1,5 @@
 """The methods of the HTTP API (facts, section 12). Each raises `ClientError` and `BrokerUnavailable`."""
 
-import asyncio
-
 from flux_gateway.core.errors import BrokerUnavailable
 from flux_gateway.gateway.messaging import api_results as results
 from flux_gateway.gateway.messaging.api_requests import (
@@ -23,6 +21,7 @@ from flux_gateway.gateway.messaging.orders import DisconnectOrder, RefreshOrder,
 from flux_gateway.gateway.messaging.parts import Parts
 from flux_gateway.gateway.messaging.publishing import Extra, publish_to
 from flux_gateway.gateway.messaging.reading import history_of, presence_of, presence_stats_of
+from flux_gateway.gateway.messaging.slices import in_slices
 from flux_gateway.messaging.codes import ClientError, CloseCode, ErrorCode
 from flux_gateway.messaging.namespaces import Namespace
 from flux_gateway.messaging.results import PresenceStatsResult
@@ -38,7 +37,8 @@ def _rules(parts: Parts, channel: str | None) -> Namespace:
 async def publish(parts: Parts, control: Control, call: PublishCall) -> results.Published:
     """Publish into a channel."""
     rules, data = _rules(parts, call.channel), call.payload()
-    return results.published(await publish_to(parts, call.channel or "", rules, data, extra=call.extra()))
+    async with control.room:
+        return results.published(await publish_to(parts, call.channel or "", rules, data, extra=call.extra()))
 
 
 async def broadcast(parts: Parts, control: Control, call: BroadcastCall) -> results.Broadcast:
@@ -46,14 +46,18 @@ async def broadcast(parts: Parts, control: Control, call: BroadcastCall) -> resu
     if not call.channels:
         raise ClientError(ErrorCode.BAD_REQUEST)
     data, extra = call.payload(), call.extra()
-    return results.Broadcast(
-        await asyncio.gather(*(_one_of_many(parts, channel, data, extra) for channel in call.channels))
-    )
+
+    async def one(channel: str) -> results.Response:
+        return await _one_of_many(parts, control, channel, data, extra)
+
+    return results.Broadcast(await in_slices(one, call.channels))
 
 
-async def _one_of_many(parts: Parts, channel: str, data: bytes, extra: Extra) -> results.Response:
+async def _one_of_many(parts: Parts, control: Control, channel: str, data: bytes, extra: Extra) -> results.Response:
     try:
-        position = await publish_to(parts, channel, _rules(parts, channel), data, extra=extra)
+        rules = _rules(parts, channel)
+        async with control.room:
+            position = await publish_to(parts, channel, rules, data, extra=extra)
     except ClientError as error:
         return results.Response(error=results.failed(error))
     except BrokerUnavailable:

@@ -29,6 +29,9 @@ from flux_gateway.messaging.state import ClientState
 _MANY = 16
 """Frames that may wait before the client is not read from any more."""
 
+_MUCH = 131_072
+"""Bytes of frames that may wait, and that may travel with the session."""
+
 _ROOM = 8192
 """Bytes a frozen session needs beside the state of its client."""
 
@@ -71,6 +74,12 @@ class Owner(Protocol):
     def position(self, subscription: Subscription) -> Position:
         """How far the client has been served in a channel."""
 
+    def known(self, client: "Client") -> None:
+        """The client has connected: orders may name it."""
+
+    def orders(self, client: "Client") -> list[str]:
+        """Ids of the orders of the last seconds for the client."""
+
     def ping_due(self, client: "Client") -> float:
         """Seconds to the client's next ping."""
 
@@ -88,9 +97,9 @@ class Client:
     """A client and what is known of it. The node's messaging part fills it in when the client connects."""
 
     __slots__ = (
-        "_node", "_orders", "_session", "_task", "_then", "_undone", "connection", "encoding", "expire_at", "forgiven",
-        "headers", "id", "info", "meta", "pace", "refreshable", "resuming", "secret", "session_id", "stage",
-        "subscriptions", "thawed", "user",
+        "_node", "_orders", "_session", "_task", "_then", "_undone", "connection", "due_orders", "encoding",
+        "expire_at", "forgiven", "headers", "id", "info", "known_orders", "meta", "owed", "pace", "refreshable",
+        "resuming", "secret", "session_id", "stage", "subscriptions", "thawed", "user",
     )  # fmt: skip
 
     def __init__(self, node: Owner, session_id: str, encoding: Encoding, headers: Mapping[str, str]) -> None:
@@ -116,8 +125,14 @@ class Client:
         self.connection: Connection
         self.thawed: Frozen | None = None
         """As it came from another node, until it has its connection here."""
+        self.owed = 0
+        """Pings it has not answered, also those of the nodes before."""
         self.forgiven = False
-        """One pong that was not asked for here is no fault: another node asked."""
+        """One pong more is no fault: a node that is gone may have asked."""
+        self.due_orders: frozenset[str] = frozenset()
+        """Ids of orders not carried out yet: when it leaves before, the next node has to."""
+        self.known_orders: tuple[str, ...] | None = None
+        """Ids of orders that the node before has seen; None when all others were carried out here."""
         self._undone: deque[tuple[int, bytes]] | None = None
         self._orders: deque[Callable[[], Awaitable[None]]] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -138,6 +153,11 @@ class Client:
         """Whether it is at a command."""
         return self._task is not None
 
+    def enter(self) -> None:
+        """It has connected, or is restored."""
+        self.stage = Stage.CONNECTED
+        self._node.known(self)
+
     # What the client says.
 
     def __call__(self, session: Session, opcode: int, payload: Buffer) -> bytes:
@@ -150,7 +170,9 @@ class Client:
         if self.pace is not None and not self.pace.size.take(len(payload), self._node.now()):
             self.disconnect(Disconnect(CloseCode.TOO_MANY_REQUESTS))
             return b""
-        if payload == self.encoding.codec.ping and not self._undone and self.stage is not Stage.RESTORING:
+        pong = payload == self.encoding.codec.ping and self.stage is not Stage.RESTORING
+        if pong and (self.owed or not self._undone):
+            # Out of turn: commands that take long say nothing of the client's life.
             self._pong()
             return b""
         self.take([(0, bytes(payload))])
@@ -163,12 +185,15 @@ class Client:
         self._undone += frames
         if self._task is None and self.stage is not Stage.RESTORING:
             self._task = self._node.start(self)
-        if len(self._undone) > _MANY and not self.connection.held:
+        if (len(self._undone) > _MANY or self._size() > _MUCH) and not self.connection.held:
             self.connection.hold()
 
+    def _size(self) -> int:
+        return sum(len(payload) for _, payload in self._undone or ())
+
     def resume(self) -> None:
-        """Work off what has waited while the client was being restored."""
-        if (self._undone or self._orders) and self._task is None:
+        """Work off what has waited while the client was being restored, or did not take what it was told."""
+        if (self._undone or self._orders) and self._task is None and self.stage is not Stage.RESTORING:
             self._task = self._node.start(self)
 
     def carry(self, order: Callable[[], Awaitable[None]]) -> None:
@@ -185,13 +210,15 @@ class Client:
     async def work(self) -> None:
         """Carry out what waits, until there is nothing more or the session is to leave."""
         try:
-            while (self._orders or self._undone) and self._then is None and self.stage is not Stage.OVER:
+            while (self._orders or self._undone) and self.stage is not Stage.OVER and not self.connection.blocked:
+                if self._then is not None and self._size() <= _MUCH:
+                    break  # what is left is little enough to travel
                 if self._orders:
                     await self._orders.popleft()()
                     continue
                 assert self._undone is not None
                 await self._frame(*self._undone[0])
-                if self.connection.held and len(self._undone) <= _MANY // 2:
+                if self.connection.held and len(self._undone) <= _MANY // 2 and self._size() <= _MUCH // 2:
                     self.connection.unhold()
         except Malformed:
             self.disconnect(Disconnect(CloseCode.BAD_REQUEST))
@@ -211,7 +238,9 @@ class Client:
             if self.stage is Stage.OVER:
                 return
             self._undone[0] = (number, payload)
-            if self.stage is Stage.REFUSED or (self._then is not None and number < len(commands)):
+            if self.stage is Stage.REFUSED or (
+                number < len(commands) and (self._then is not None or self.connection.blocked)
+            ):
                 break
         if self.stage is Stage.REFUSED or self._undone[0][0] == len(commands):
             self._undone.popleft()
@@ -230,14 +259,14 @@ class Client:
         try:
             await self._node.carry_out(self, command)
         except ClientError as error:
-            if command.name == "connect":
+            if command.name == "connect" and self.stage is not Stage.OVER:
                 self.stage = Stage.REFUSED
             self.write(self.encoding.codec.error(command.id, error))
 
     def _pong(self) -> None:
-        session = self._session
-        if session.awaiting_pong:
-            session.awaiting_pong = False
+        self._session.awaiting_pong = False
+        if self.owed:
+            self.owed -= 1
         elif self.forgiven and self.id:
             self.forgiven = False
         else:
@@ -290,6 +319,7 @@ class Client:
 
     def ping(self) -> bytes:
         """Return a ping."""
+        self.owed += 1
         return self.encoding.wrap([self.encoding.codec.ping])
 
     def closing(self, code: int, reason: str) -> tuple[int, str]:
@@ -301,7 +331,7 @@ class Client:
     @property
     def objection(self) -> str:
         """Why the client cannot move now."""
-        return "being restored" if self.stage is Stage.RESTORING else ""
+        return {Stage.RESTORING: "being restored", Stage.REFUSED: "refused"}.get(self.stage, "")
 
     def finish(self, then: Callable[[], None]) -> bool:
         """Carry out the command that is under way; then call `then`. Returns False if there is none."""
@@ -321,6 +351,7 @@ class Client:
 
     def state(self, *, positions: bool) -> ClientState:
         """Return what is known of the client: all of it, or what its session record holds."""
+        known = self.known_orders
         return ClientState(
             client=self.id,
             user=self.user,
@@ -331,6 +362,7 @@ class Client:
             refreshable=self.refreshable,
             headers=dict(self.headers),
             ping_in=self._node.ping_due(self) if positions and self.id else 0.0,
+            owed=self.owed,
             forgiven=self.forgiven,
             # One that is to come anew is told so again if this node dies before it has come.
             subscriptions={name: one.state(returning=True) for name, one in self.resuming.items()} | {
@@ -338,6 +370,9 @@ class Client:
                 for name, one in self.subscriptions.items()
             },
             undone=list(self._undone or ()) if positions else [],
+            orders=list(known) if known is not None else [
+                one for one in self._node.orders(self) if one not in self.due_orders
+            ],
         )
 
     def lost(self) -> None:
@@ -352,5 +387,6 @@ class Client:
 
     def _end(self) -> None:
         self.stage = Stage.OVER
+        self._then = None
         if self._task is not None:
             self._task.cancel()

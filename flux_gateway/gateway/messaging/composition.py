@@ -13,6 +13,7 @@ from flux_gateway.gateway.messaging.emulation import Emulation
 from flux_gateway.gateway.messaging.endpoint import Messaging
 from flux_gateway.gateway.messaging.http_endpoint import HttpEndpoint
 from flux_gateway.gateway.messaging.keys import TokenKeys
+from flux_gateway.gateway.messaging.refilling import refill
 from flux_gateway.gateway.messaging.secret_files import read_secrets
 from flux_gateway.gateway.messaging.settings import MessagingSettings
 from flux_gateway.gateway.messaging.webhooks import Webhooks
@@ -35,6 +36,7 @@ class MessagingPart:
         self.routes: Sequence[web.RouteDef] = api.routes(self.endpoint.parts, control, secrets.api_key)
         """For the admin server: the HTTP API."""
         parts = self.endpoint.parts
+        broker.on_gap = lambda channels: refill(parts.hub, channels)
         self.metrics: Collector = MessagingMetrics(
             parts.counters,
             lambda: len(self.endpoint.clients),

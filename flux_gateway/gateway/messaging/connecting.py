@@ -3,12 +3,14 @@
 import random
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
+from types import MappingProxyType
 from typing import NamedTuple
 
 from flux_gateway import __version__
 from flux_gateway.core.errors import BrokerUnavailable
 from flux_gateway.gateway.messaging.client import Client, Stage
-from flux_gateway.gateway.messaging.entering import Entry, enter, settle
+from flux_gateway.gateway.messaging.entering import Entry, enter, leave, settle
 from flux_gateway.gateway.messaging.parts import Parts
 from flux_gateway.gateway.messaging.subscribing import Grant, granted
 from flux_gateway.gateway.messaging.subscription import Subscription
@@ -31,19 +33,32 @@ class Identity(NamedTuple):
     expire_at: float = 0.0
     refreshable: bool = False
     """By the client itself, with a new token."""
-    channels: Mapping[str, SubscriptionGrant] = {}
+    channels: Mapping[str, SubscriptionGrant] = MappingProxyType({})
+    by_token: bool = False
 
 
 async def connect(parts: Parts, client: Client, command: Command, request: ConnectRequest) -> None:
     """Carry out `connect`. Raises `ClientError`, `Disconnect` and `BrokerUnavailable`."""
     await parts.turnstile.enter()
     client.id = str(uuid.uuid4())
-    identity = await _identify(parts, client, request)
-    client.user, client.info, client.meta = identity.user, identity.info, identity.meta
-    client.expire_at, client.refreshable = identity.expire_at, identity.refreshable
-    await _claim(parts, client)
-    client.stage = Stage.CONNECTED
-    entered = await _subscribe(parts, client, identity, request.subs)
+    entered: list[tuple[Subscription, Entry]] = []
+    try:
+        identity = await _identify(parts, client, request)
+        client.user, client.info, client.meta = identity.user, identity.info, identity.meta
+        client.expire_at, client.refreshable = identity.expire_at, identity.refreshable
+        await _claim(parts, client)
+        await _subscribe(parts, client, identity, request.subs, entered)
+    except (ClientError, Disconnect, BrokerUnavailable):
+        for subscription, _ in entered:
+            await leave(parts, subscription, record=False)
+        if client.user and parts.settings.connections_per_user:
+            with suppress(BrokerUnavailable):
+                await parts.broker.release_connection(client.user, client.id)
+        client.id = ""  # it never was anybody
+        raise
+    if client.stage is Stage.OVER:
+        return  # closed meanwhile
+    client.enter()
     if not entered:
         try:
             await parts.records.save(client)
@@ -96,7 +111,7 @@ async def _by_token(parts: Parts, text: str) -> Identity:
         raise ClientError(ErrorCode.TOKEN_EXPIRED) from error
     expire_at = 0.0 if parts.settings.insecure else token.expire_at or 0.0
     by_client = not parts.webhooks.asks("refresh")
-    return Identity(token.user, token.info, token.meta, b"", expire_at, by_client, token.channels)
+    return Identity(token.user, token.info, token.meta, b"", expire_at, by_client, token.channels, True)
 
 
 async def _claim(parts: Parts, client: Client) -> None:
@@ -113,22 +128,27 @@ async def _claim(parts: Parts, client: Client) -> None:
 
 
 async def _subscribe(
-    parts: Parts, client: Client, identity: Identity, known: Mapping[str, SubscribeRequest]
-) -> list[tuple[Subscription, Entry]]:
-    """Subscribe the client to what the server wants, each from where the client knows it to be."""
+    parts: Parts,
+    client: Client,
+    identity: Identity,
+    known: Mapping[str, SubscribeRequest],
+    entered: list[tuple[Subscription, Entry]],
+) -> None:
+    """Subscribe the client to what the server wants, each from where the client knows it to be; note it in `entered`.
+
+    Raises as `enter` does; what is in `entered` by then is for the caller to leave.
+    """
     settings = parts.settings
     grants = dict(identity.channels)
     if settings.user_personal_channel and client.user:
         grants.setdefault(personal_channel(client.user, settings.personal_channel_namespace), SubscriptionGrant())
     if len(grants) > settings.channel_limit:
         raise Disconnect(CloseCode.CHANNEL_LIMIT)
-
-    entered = []
+    rules_of = {channel: parts.channels.rules(channel)[1] for channel in grants}
     for channel, grant in grants.items():
-        _, rules = parts.channels.rules(channel)
+        rules = rules_of[channel]
         subscription = granted(parts, client, channel, rules, Grant(grant.info, grant.data, override=grant.override))
-        subscription.server_side = True
+        subscription.server_side, subscription.by_token = True, identity.by_token and channel in identity.channels
         wish = known.get(channel)
         since = Position(wish.offset, wish.epoch) if wish is not None and wish.recover else None
         entered.append((subscription, await enter(parts, subscription, since, data=grant.data)))
-    return entered

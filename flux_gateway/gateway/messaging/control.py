@@ -26,7 +26,8 @@ from flux_gateway.gateway.messaging.orders import (
     decode,
     encode,
 )
-from flux_gateway.gateway.messaging.recent_orders import RecentOrders
+from flux_gateway.gateway.messaging.recent_orders import RecentOrders, concerns
+from flux_gateway.gateway.messaging.slices import SLICE
 from flux_gateway.gateway.messaging.surveys import Surveys
 from flux_gateway.messaging.codes import ClientError, Disconnect, ErrorCode
 from flux_gateway.runtime.logging import fields
@@ -58,10 +59,13 @@ class Control:
         self._census = Census(endpoint, started_at)
         self._surveys = Surveys(self._broker, self._node_id)
         self._recent = RecentOrders()
+        self.room = asyncio.Semaphore(SLICE)
+        """For publications of the back end."""
         self._unreadable: set[str] = set()
         """Kinds of control messages that were logged: once is enough."""
         self._broker.on_control = self._take
         endpoint.on_arrival = self._arrived
+        endpoint.orders = self._known
 
     # From this node's back end.
 
@@ -150,11 +154,8 @@ class Control:
     def _apply(self, order: Order) -> list[asyncio.Future[None]]:
         """Begin with an order; return what is done when each client concerned is done with it."""
         self._recent.add(order, self._endpoint.now())
-        user = order.user
-        found = [
-            client for client in self._endpoint.clients
-            if (not user or client.user == user) and client.present and _concerns(order, client)
-        ]  # fmt: skip
+        named = self._endpoint.clients.named(client=order.client, session=order.session, user=order.user)
+        found = [client for client in named if client.present and concerns(order, client)]
         if isinstance(order, DisconnectOrder):
             for client in found:
                 client.disconnect(Disconnect(order.code, order.reason))
@@ -171,12 +172,14 @@ class Control:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         async def work() -> None:
+            client.due_orders -= {order.id}
             try:
                 await carry_out(self._parts, order, client)
             finally:
                 if not done.done():
                     done.set_result(None)
 
+        client.due_orders |= {order.id}
         client.carry(work)
         return done
 
@@ -185,16 +188,17 @@ class Control:
         client.carry(lambda: self._catch_up(client))
 
     async def _catch_up(self, client: Client) -> None:
-        if client.present:
-            for order in self._recent.of(client.user, self._endpoint.now()):
-                if _concerns(order, client):
-                    await carry_out(self._parts, order, client)
+        """Carry out what was given while the client was on its way. This comes before all other orders here."""
+        seen, client.known_orders = frozenset(client.known_orders or ()), None
+        if not client.present:
+            return
+        recent = self._recent.of(client, self._endpoint.now())
+        # Those that are due already were given after its arrival.
+        missed = [order for order in recent if order.id not in seen and order.id not in client.due_orders]
+        client.due_orders |= {order.id for order in missed}
+        for order in missed:
+            client.due_orders -= {order.id}
+            await carry_out(self._parts, order, client)
 
-
-def _concerns(order: Order, client: Client) -> bool:
-    return (
-        (not order.user or order.user == client.user)
-        and (not order.client or order.client == client.id)
-        and (not order.session or order.session == client.session_id)
-        and not (isinstance(order, DisconnectOrder) and client.id in order.whitelist)
-    )
+    def _known(self, client: Client) -> list[str]:
+        return self._recent.known(client, self._endpoint.now())

@@ -11,8 +11,8 @@ from flux_gateway.core.errors import BrokerUnavailable
 from flux_gateway.gateway.messaging.client import Client
 from flux_gateway.gateway.messaging.subscription import Subscription
 
-_AT_ONCE = 200
-"""Clients whose traces are removed side by side."""
+_AT_ONCE = 1000
+"""Commands under way together: who talks meanwhile shall not wait behind all of them."""
 
 Start = Callable[[Coroutine[Any, Any, None], str], object]
 
@@ -43,7 +43,10 @@ class Departures:
     async def _work(self) -> None:
         try:
             while self._gone:
-                part = [self._gone.popleft() for _ in range(min(_AT_ONCE, len(self._gone)))]
+                part, weight = [], 0
+                while self._gone and weight < _AT_ONCE:
+                    part.append(self._gone.popleft())
+                    weight += 2 + 2 * len(part[-1][2])
                 await asyncio.gather(*(self._remove(*one) for one in part))
         finally:
             self._working = False

@@ -5,6 +5,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -17,6 +18,7 @@ from flux_gateway.core.http_head import RequestHead
 from flux_gateway.gateway.connection import Connection
 from flux_gateway.gateway.messaging import calling, connecting, publishing, reading, refreshing, restoring, subscribing
 from flux_gateway.gateway.messaging.client import Client, Stage
+from flux_gateway.gateway.messaging.clients import Clients
 from flux_gateway.gateway.messaging.counters import MessagingCounters
 from flux_gateway.gateway.messaging.departures import Departures
 from flux_gateway.gateway.messaging.encodings import BY_NAME, WEBSOCKET_JSON, WEBSOCKET_PROTOBUF, Encoding
@@ -50,11 +52,20 @@ log = logging.getLogger(__name__)
 
 PATH = "/connection/websocket"
 
+_BROKEN = 1006
+"""What a session without any close frame ends with (RFC 6455, section 7.1.5)."""
+
 _SWEEP = 0.5
 """Seconds between two looks at what is due."""
 
 _RETURN = 25.0
 """Seconds for a client that was told to subscribe anew to do so; then it has left the channel."""
+
+_LEAVE = 5.0
+"""Seconds for a client whose `connect` was refused to leave by itself."""
+
+_LIMBO = 10.0
+"""Seconds for a session that broke off to turn up on another node: longer than a proxy tries to move it."""
 
 _PROTOBUF = "centrifuge-protobuf"
 _JSON = "centrifuge-json"
@@ -84,7 +95,7 @@ class Messaging:
         self, node: Node, settings: MessagingSettings, broker: Broker, keys: TokenKeys, webhooks: Webhooks
     ) -> None:
         self.max_message = settings.max_message
-        self.clients: dict[Client, None] = {}
+        self.clients = Clients()
         self._node = node
         self._settings = settings
         self._tasks: set[asyncio.Task[None]] = set()
@@ -106,10 +117,16 @@ class Messaging:
         broker.on_back = self._on_back
         self.on_arrival: Callable[[Client], None] = lambda client: None
         """Called with every client that comes from another node; it may still have to be restored."""
+        self.orders: Callable[[Client], list[str]] = lambda client: []
+        """Returns the ids of the orders of the last seconds for a client."""
+        self.known = self.clients.know
         self._departures = Departures(broker, self.own)
         self._unconnected: Deadlines[Client] = Deadlines(settings.connect_timeout)
         self._touched: Deadlines[Client] = Deadlines(settings.presence_interval)
         self._returning: Deadlines[Client] = Deadlines(_RETURN)
+        self._refused: Deadlines[Client] = Deadlines(_LEAVE)
+        self._missing: Deadlines[Client] = Deadlines(_LIMBO)
+        """Clients whose connection broke without a word: they may just be on their way to another node."""
         self._checked_at = 0.0
 
     def open_up(self) -> None:
@@ -195,7 +212,7 @@ class Messaging:
         client = connection.session.application
         assert isinstance(client, Client)
         client.bind(connection)
-        self.clients[client] = None
+        self.clients.add(client)
         kept, client.thawed = client.thawed, None
         if client.stage is Stage.RESTORING:
             client.forgiven = True
@@ -205,7 +222,6 @@ class Messaging:
         if client.present and kept is not None:
             self._touched.add(client, self.now())
             self._returning.add(client, self.now())
-            client.forgiven = client.forgiven or kept.awaiting_pong
             self.parts.expiries.watch(client)
             self.parts.records.later(client)
             for subscription in client.subscriptions.values():
@@ -250,6 +266,8 @@ class Messaging:
         counters = self.parts.counters
         counters.commands[command.name] += 1
         carry = _COMMANDS.get(command.name)
+        if command.name == "connect":
+            self._unconnected.discard(client)
         try:
             if carry is None:
                 raise ClientError(ErrorCode.NOT_AVAILABLE)
@@ -260,10 +278,11 @@ class Messaging:
         except ClientError as error:
             counters.errors[command.name, str(int(error.code))] += 1
             raise
-        if command.name == "connect":
-            self._unconnected.discard(client)
-            if client.present:
-                self._touched.add(client, self.now())
+        finally:
+            if client.stage is Stage.NEW:
+                self._refused.add(client, self.now())
+        if command.name == "connect" and client.present:
+            self._touched.add(client, self.now())
 
     def insufficient(self, client: Client, subscription: Subscription) -> None:
         """The client has missed publications of a channel: it is to subscribe anew from its position."""
@@ -300,17 +319,25 @@ class Messaging:
         """The client has left for good: so it is told to Redis and to the others."""
         self.silence(client)
         self._forget(client)
-        if client.id:
-            left = [*client.subscriptions.values(), *client.resuming.values()]
-            self._departures.add(client, client.connection.session.fence, left)
-            client.subscriptions = {}
-            client.resuming = {}
+        if not client.id:
+            return
+        code, _ = client.connection.session.outcome()
+        if client.connection.proxy_id and code == _BROKEN:
+            self._missing.add(client, self.now())
+        else:
+            self._depart(client)
+
+    def _depart(self, client: Client) -> None:
+        left = [*client.subscriptions.values(), *client.resuming.values()]
+        self._departures.add(client, client.connection.session.fence, left)
+        client.subscriptions = {}
+        client.resuming = {}
 
     def _forget(self, client: Client) -> None:
-        self.clients.pop(client, None)
+        self.clients.discard(client)
         self.parts.pings.discard(client.connection)
         self.parts.records.forget(client)
-        for deadlines in (self._unconnected, self._touched, self._returning):
+        for deadlines in (self._unconnected, self._touched, self._returning, self._refused):
             deadlines.discard(client)
 
     def _on_back(self) -> None:
@@ -324,15 +351,20 @@ class Messaging:
         for client in self._unconnected.expired(now):
             # One that was reattached may have connected elsewhere, before Redis lost all: it has to come back.
             client.disconnect(Disconnect(CloseCode.FORCE_RECONNECT if client.forgiven else CloseCode.STALE))
+        for client in self._refused.expired(now):
+            client.disconnect(Disconnect(CloseCode.STALE))
+        for client in self._missing.expired(now):
+            self._depart(client)
         for client, channel in self.parts.expiries.due(self._node.wall_clock()):
-            self.own(refreshing.expire(self.parts, client, channel), "expiry")
+            client.carry(partial(refreshing.expire, self.parts, client, channel))
         touched = [client for client in self._touched.expired(now) if client.present]
         for client in touched:
             self._touched.add(client, now)
         if touched:
             self.own(self._touch(touched), "presence")
         for client in self._returning.expired(now):
-            left, client.resuming = list(client.resuming.values()), {}
+            left = [one for one in client.resuming.values() if one.channel not in client.subscriptions]
+            client.resuming = {}
             if left:
                 self._departures.leave(client, left)
         if now - self._checked_at >= self._settings.position_check:
@@ -342,7 +374,8 @@ class Messaging:
     async def _touch(self, clients: list[Client]) -> None:
         """Say that these clients are still there."""
         settings = self._settings
-        signs = [
+        # Looked at when its turn comes: who has left meanwhile must not be brought back.
+        signs = (
             LifeSign(
                 client.session_id,
                 client.user if settings.connections_per_user else "",
@@ -350,7 +383,8 @@ class Messaging:
                 [(one.channel, client.client_info(one)) for one in client.subscriptions.values() if one.presence],
             )
             for client in clients
-        ]
+            if client.present
+        )
         with suppress(BrokerUnavailable):
             missing = set(
                 await self.parts.broker.touch(signs, presence_ttl=settings.presence_ttl, record_ttl=settings.record_ttl)

@@ -10,11 +10,12 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from flux_gateway.core.errors import BrokerUnavailable
+from flux_gateway.gateway.messaging.client import Client, Stage
 from flux_gateway.gateway.messaging.departures import depart
 from flux_gateway.gateway.messaging.parts import Parts
 from flux_gateway.gateway.messaging.retention import retention
 from flux_gateway.gateway.messaging.subscription import Subscription
-from flux_gateway.messaging.codes import ClientError, ErrorCode
+from flux_gateway.messaging.codes import ClientError, CloseCode, Disconnect, ErrorCode
 from flux_gateway.messaging.positions import Position, recover
 from flux_gateway.messaging.results import SubscribeResult
 
@@ -36,6 +37,7 @@ async def enter(
     subscription is gone; else `settle` is called when the answer is on its way.
     """
     client = subscription.client
+    _still_here(client)
     client.subscriptions[subscription.channel] = subscription
     try:
         channel = await parts.hub.join(subscription)
@@ -51,6 +53,7 @@ async def enter(
         else:
             await asyncio.gather(*work)
             result.was_recovering = since is not None
+        _still_here(client)
     except BaseException:
         abandon(parts, subscription)
         raise
@@ -58,6 +61,12 @@ async def enter(
         result.expires, result.ttl = True, max(1, round(subscription.expire_at - parts.wall_clock()))
     parts.expiries.watch(subscription)
     return Entry(result, position)
+
+
+def _still_here(client: Client) -> None:
+    """Raise `Disconnect` when the client has left meanwhile."""
+    if client.stage is Stage.OVER:
+        raise Disconnect(CloseCode.CONNECTION_CLOSED)
 
 
 async def _read(parts: Parts, subscription: Subscription, since: Position | None) -> Any:
@@ -114,9 +123,10 @@ def abandon(parts: Parts, subscription: Subscription) -> None:
 
 async def settle(parts: Parts, entry: Entry, subscription: Subscription) -> None:
     """The answer is on its way: let publications follow it, and tell the others."""
-    parts.hub.live(subscription, entry.position)
     client = subscription.client
-    if client.resuming.pop(subscription.channel, None) is not None:
+    returning = client.resuming.pop(subscription.channel, None)
+    parts.hub.live(subscription, entry.position)
+    if returning is not None:
         pass  # it was never away for the others
     elif subscription.announced:
         # Without Redis nobody could hear it.

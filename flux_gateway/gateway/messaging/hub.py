@@ -121,6 +121,8 @@ class Hub:
         Raises `BrokerUnavailable` when Redis does not answer, unless `patient`: then it waits for it. The caller then
         lets the subscription go `live`, or `leave`, also after an exception.
         """
+        if not patient and not self._broker.available:
+            raise BrokerUnavailable("Redis does not answer")
         channel = self.channels.get(subscription.channel)
         if channel is None:
             channel = self.channels[subscription.channel] = Channel(self, subscription.channel, subscription.rules)
@@ -207,7 +209,8 @@ class Hub:
             part = channels[first : first + _CHECKED_AT_ONCE]
             known = [Position(one.offset, one.epoch) for one in part]
             try:
-                positions = await self._broker.positions([one.name for one in part])
+                ttls = [self._retention(one.rules).meta_ttl for one in part]
+                positions = await self._broker.positions([one.name for one in part], ttls)
                 for one, here, top in zip(part, known, positions, strict=True):
                     if top is not None and top.epoch == here.epoch and top.offset < here.offset:
                         # A replica took over that lacked the last publications: it would count them a second time.

@@ -4,6 +4,8 @@ MessagePack maps with a tag. Fields may be added, with a default. A node drops w
 there are nodes of two versions.
 """
 
+import secrets
+
 import msgspec
 
 from flux_gateway.core.errors import FluxError
@@ -23,9 +25,15 @@ class _Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     """Who says it. What is one's own comes back and is passed over."""
 
 
+def _new_id() -> str:
+    return secrets.token_hex(8)
+
+
 class ClientOrder(_Told, frozen=True, kw_only=True, omit_defaults=True):
     """Something to do to clients: to those that have this user, client id and session id. An empty one is any."""
 
+    id: str = msgspec.field(default_factory=_new_id)
+    """By which nodes tell whether an order has reached a client already."""
     user: str = ""
     client: str = ""
     session: str = ""

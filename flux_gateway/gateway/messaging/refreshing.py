@@ -2,7 +2,7 @@
 
 from flux_gateway import __version__
 from flux_gateway.gateway.messaging.client import Client
-from flux_gateway.gateway.messaging.entering import leave
+from flux_gateway.gateway.messaging.entering import abandon, leave
 from flux_gateway.gateway.messaging.parts import Parts
 from flux_gateway.gateway.messaging.subscribing import check_token
 from flux_gateway.gateway.messaging.subscription import Subscription
@@ -35,11 +35,11 @@ async def refresh(parts: Parts, client: Client, command: Command, request: Refre
         raise Disconnect(CloseCode.EXPIRED) from error
     if token.user != client.user:
         raise Disconnect(CloseCode.INVALID_TOKEN)
-    served = {name for name, one in client.subscriptions.items() if one.server_side}
-    if not set(token.channels) <= served:
+    if set(token.channels) != {name for name, one in client.subscriptions.items() if one.by_token}:
         # It comes back and gets what it may have now.
         raise Disconnect(CloseCode.INSUFFICIENT_STATE)
     client.expire_at, client.refreshable, client.info = token.expire_at or 0.0, True, token.info
+    client.meta = token.meta
     parts.expiries.watch(client)
     parts.records.later(client)
     result = RefreshResult(client=client.id, version=__version__)
@@ -113,9 +113,13 @@ async def _expire_subscription(parts: Parts, client: Client, subscription: Subsc
         try:
             answer = await parts.webhooks.sub_refresh(Caller.of(client), subscription.channel)
         except WebhookFailed:
+            if client.subscriptions.get(subscription.channel) is not subscription:
+                return
             subscription.expire_at = parts.wall_clock() + _AGAIN
             parts.expiries.watch(subscription)
             return
+        if client.subscriptions.get(subscription.channel) is not subscription:
+            return  # the client has ended it, perhaps for another one
         if answer is not None and not answer.expired:
             subscription.expire_at, subscription.info = answer.expire_at, answer.info or subscription.info
             parts.expiries.watch(subscription)
@@ -127,5 +131,7 @@ async def unsubscribe_by_server(
     parts: Parts, client: Client, subscription: Subscription, code: int, reason: str = ""
 ) -> None:
     """End a subscription and say so to the client."""
-    await leave(parts, subscription)
+    # Before anything is waited for: a session that moves meanwhile would leave the client untold.
+    abandon(parts, subscription)
     client.push(subscription.channel, Unsubscribe(code=code, reason=reason or unsubscribe_reason(code)))
+    await leave(parts, subscription)

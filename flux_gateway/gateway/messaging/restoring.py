@@ -1,8 +1,9 @@
 """Clients from other nodes: as such a node froze them, or, when it is gone, as their session record has them."""
 
+import logging
 import random
 
-from flux_gateway.core.errors import BrokerUnavailable
+from flux_gateway.core.errors import BrokerUnavailable, ThawError
 from flux_gateway.gateway.messaging.client import Client, Stage
 from flux_gateway.gateway.messaging.encodings import BY_NAME
 from flux_gateway.gateway.messaging.entering import enter, settle
@@ -14,6 +15,9 @@ from flux_gateway.messaging.positions import Position
 from flux_gateway.messaging.publication import Publication
 from flux_gateway.messaging.results import Unsubscribe
 from flux_gateway.messaging.state import ClientState
+from flux_gateway.runtime.logging import fields
+
+log = logging.getLogger(__name__)
 
 _SOON = 5.0
 """Seconds within which a reattached client is pinged: nobody knows when its last ping was."""
@@ -25,6 +29,8 @@ def take_over(parts: Parts, client: Client, kept: ClientState) -> None:
     client.expire_at, client.refreshable = kept.expire_at, kept.refreshable
     client.headers, client.encoding = kept.headers, BY_NAME[kept.encoding]
     client.forgiven = client.forgiven or kept.forgiven
+    client.owed = kept.owed
+    client.known_orders = tuple(kept.orders)
     for channel, one in kept.subscriptions.items():
         rules = parts.channels.rules(channel)[1]
         there = client.resuming if one.returning else client.subscriptions
@@ -61,10 +67,17 @@ async def restore(parts: Parts, client: Client) -> None:
             return
         if data is None:
             parts.counters.restored["none"] += 1
+            if not client.waiting:
+                # It may have connected long ago, and would not notice that nobody knows it.
+                raise Disconnect(CloseCode.FORCE_RECONNECT)
             client.stage = Stage.NEW
         else:
             parts.counters.restored["found"] += 1
             await _restore(parts, client, state.decode(data))
+    except ThawError as error:
+        log.warning("a session record is of no use here", extra=fields(session=client.session_id, error=str(error)))
+        client.disconnect(Disconnect(CloseCode.FORCE_RECONNECT))
+        return
     except Disconnect as error:
         client.disconnect(error)
         return
@@ -72,6 +85,8 @@ async def restore(parts: Parts, client: Client) -> None:
 
 
 async def _restore(parts: Parts, client: Client, kept: ClientState) -> None:
+    if kept.encoding not in BY_NAME:
+        raise ThawError(f"this node has no encoding {kept.encoding!r}")
     try:
         take_over(parts, client, kept)
     except ClientError as error:
@@ -81,23 +96,24 @@ async def _restore(parts: Parts, client: Client, kept: ClientState) -> None:
     # only a new connection does that.
     if any(one.server_side and one.recoverable for one in subscriptions):
         raise Disconnect(CloseCode.INSUFFICIENT_STATE)
-    client.stage = Stage.CONNECTED
     client.subscriptions.clear()
-    parts.expiries.watch(client)
     parts.pings.add_due(client.connection, random.uniform(0, _SOON))  # noqa: S311 - spreads load, keeps no secret
     code = UnsubscribeCode.INSUFFICIENT
+    # All of them first: if the client leaves meanwhile, it leaves all of them.
+    client.resuming = {one.channel: one for one in subscriptions}
     for one in subscriptions:
         one.resume = None
         if not one.server_side:
-            client.resuming[one.channel] = one
             parts.counters.insufficient += 1
             client.push(one.channel, Unsubscribe(code=code, reason=unsubscribe_reason(code)))
     for one in subscriptions:
         if one.server_side:
-            client.resuming[one.channel] = one
             try:
                 entry = await enter(parts, one, None)
             except BrokerUnavailable as error:
                 raise Disconnect(CloseCode.FORCE_RECONNECT) from error
             await settle(parts, entry, one)
-    parts.records.later(client)
+    if client.stage is Stage.RESTORING:
+        client.enter()
+        parts.expiries.watch(client)
+        parts.records.later(client)

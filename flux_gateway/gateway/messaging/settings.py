@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from flux_gateway.messaging.channels import Channels
 from flux_gateway.messaging.namespaces import Namespace
+from flux_gateway.registry.sentinel import parse_address
 
 Url = Annotated[str, Meta(pattern=r"^(https?://[^\s/]+.*)?$")]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
@@ -105,6 +106,12 @@ class MessagingSettings(msgspec.Struct, frozen=True, kw_only=True):
                          "its `headers` map, which can hold anything and come as `headers` in the body"),
     ] = ()
 
+    redis_cluster: Annotated[
+        tuple[str, ...],
+        Meta(description="some members of a Redis Cluster, as host:port, that keeps what belongs to messaging; user, "
+                         "password and timeout are those of section `redis`. Empty: the Redis of section `redis`"),
+    ] = ()
+
     default: Annotated[Namespace, Meta(description="rules of channels without a namespace; JSON")] = msgspec.field(
         default_factory=Namespace
     )
@@ -131,6 +138,11 @@ class MessagingSettings(msgspec.Struct, frozen=True, kw_only=True):
         for name in self.webhook_headers:
             if not _HEADER_NAME.fullmatch(name) or name.lower() in OWN_HEADERS:
                 yield f"webhook_headers: {name!r} cannot be passed on"
+        for text in self.redis_cluster:
+            try:
+                parse_address(text, "redis_cluster")
+            except ValueError as error:
+                yield str(error)
         personal = self.personal_channel_namespace
         if personal and personal not in self.namespaces:
             yield f"personal_channel_namespace: there is no namespace {personal!r}"
@@ -141,6 +153,10 @@ class MessagingSettings(msgspec.Struct, frozen=True, kw_only=True):
             ]  # fmt: skip
             if asking and not getattr(self, f"webhook_{event}_url"):
                 yield f"{event}_proxy_enabled ({', '.join(asking)}) needs webhook_{event}_url"
+
+    def cluster_addresses(self) -> list[tuple[str, int]]:
+        """Return `redis_cluster` as (host, port)."""
+        return [parse_address(text, "redis_cluster") for text in self.redis_cluster]
 
     def channels(self) -> Channels:
         """Return the rules of every channel."""

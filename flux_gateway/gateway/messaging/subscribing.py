@@ -134,7 +134,8 @@ async def unsubscribe(parts: Parts, client: Client, command: Command, request: U
     """Carry out `unsubscribe`: a success also where there was no subscription."""
     if not request.channel:
         raise Disconnect(CloseCode.BAD_REQUEST)
-    subscription = client.subscriptions.get(request.channel)
+    # One that it was to subscribe to anew is over, too.
+    subscription = client.subscriptions.get(request.channel) or client.resuming.pop(request.channel, None)
     if subscription is not None:
         await leave(parts, subscription)
     client.reply(command, UnsubscribeResult())

@@ -14,7 +14,8 @@ class Subscription:
     """What was granted, and how far the client is. Its place in the fan-out is the channel's affair."""
 
     __slots__ = (
-        "ahead", "announced", "channel", "client", "expire_at", "info", "join_leave", "positioned", "presence",
+        "ahead", "announced", "by_token", "channel", "client", "expire_at", "info", "join_leave", "positioned",
+        "presence",
         "recoverable", "refreshable", "resume", "rules", "server_side",
     )  # fmt: skip
 
@@ -35,6 +36,8 @@ class Subscription:
         """The others are told when it comes and goes."""
         self.join_leave = False
         """The client hears of others who come and go."""
+        self.by_token = False
+        """Named by the token of the connection."""
         self.server_side = False
         """Made by the server; the client cannot subscribe anew by itself."""
         self.expire_at = 0.0
@@ -57,6 +60,7 @@ class Subscription:
             presence=self.presence,
             announced=self.announced,
             join_leave=self.join_leave,
+            by_token=self.by_token,
             server_side=self.server_side,
             returning=returning,
         )
@@ -66,7 +70,7 @@ class Subscription:
         """Return the subscription that another node has had."""
         one = cls(client, channel, rules)
         one.expire_at, one.info, one.server_side = kept.expire_at, kept.info, kept.server_side
-        one.refreshable = kept.refreshable
+        one.refreshable, one.by_token = kept.refreshable, kept.by_token
         one.positioned, one.recoverable = kept.positioned, kept.recoverable
         one.presence, one.announced, one.join_leave = kept.presence, kept.announced, kept.join_leave
         one.resume = None if kept.returning else Position(kept.offset, kept.epoch)

@@ -5,6 +5,9 @@ from collections import deque
 
 from flux_gateway.messaging.codes import ClientError, ErrorCode
 
+_PATIENCE = 4.0
+"""Seconds that anybody waits: SDKs give a command up after 5."""
+
 _STEP = 0.02
 """Seconds between two groups that are let in."""
 
@@ -25,7 +28,7 @@ class Turnstile:
         return len(self._waiting)
 
     async def enter(self) -> None:
-        """Return when it is one's turn. Raises `ClientError` 111 (come back later) when too many wait already."""
+        """Return when it is one's turn. Raises `ClientError` 111 (come back later) when too many wait, or too long."""
         if not self._rate:
             return
         self._refill()
@@ -37,7 +40,11 @@ class Turnstile:
         turn: asyncio.Future[None] = self._loop.create_future()
         self._waiting.append(turn)
         self._start()
-        await turn
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await turn
+        except TimeoutError:
+            raise ClientError(ErrorCode.TOO_MANY_REQUESTS) from None
 
     def close(self) -> None:
         """Let nobody in any more."""

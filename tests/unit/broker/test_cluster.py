@@ -16,7 +16,8 @@ from flux_gateway.broker.refresh import LifeSign
 from flux_gateway.broker.slots import Address
 from flux_gateway.core.errors import BrokerUnavailable
 from flux_gateway.messaging.publication import ClientInfo
-from tests.unit.broker.cluster_servers import ClusterServers, Master
+from tests.unit.broker.cluster_servers import ClusterServers, move_begins, move_ends, move_keys
+from tests.unit.broker.redis_versions import EMBEDDED, SEVEN, RedisVersion
 from tests.unit.broker.support import Heard, publish, run, stored
 from tests.unit.registry.server import HOST
 from tests.unit.registry.support import until
@@ -24,9 +25,11 @@ from tests.unit.registry.support import until
 CHANNELS = [f"channel-{i}" for i in range(60)]
 
 
-@pytest.fixture(scope="module")
-def shared_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterServers]:
-    with ClusterServers(tmp_path_factory.mktemp("cluster")) as servers:
+@pytest.fixture(scope="module", params=[EMBEDDED, SEVEN], ids=["plain", "sharded"])
+def shared_servers(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ClusterServers]:
+    with ClusterServers(tmp_path_factory.mktemp("cluster"), request.param) as servers:
         yield servers
 
 
@@ -84,26 +87,12 @@ def test_everything_else_works_in_a_cluster_too(servers: ClusterServers) -> None
                 assert await two.load_record(channel) == b"record"
             sign = LifeSign(CHANNELS[0], "ann", "client", [(channel, info) for channel in CHANNELS])
             assert await one.touch([sign], presence_ttl=60, record_ttl=60) == []
-            await one.tell(b"hello", "gateway-2")
-            await one.tell(b"all")
-            await until(lambda: sorted(told) == [b"all", b"hello"])
+            assert await one.tell(b"hello", "gateway-2") == 1
+            assert await one.tell(b"hello", "gateway-3") == 0
+            assert [await by.tell(b"all") for by in (one, two)] == [2, 2]
+            await until(lambda: sorted(told) == [b"all", b"all", b"hello"])
 
     run(main())
-
-
-def move_begins(slot: int, source: Master, target: Master) -> None:
-    target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", source.id)
-    source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id)
-
-
-def move_keys(slot: int, source: Master, target: Master, count: int = 100) -> None:
-    for key in source.ask("CLUSTER", "GETKEYSINSLOT", slot, count):
-        assert source.ask("MIGRATE", HOST, target.port, key.decode(), 0, 5000) == b"OK"
-
-
-def move_ends(slot: int, servers: ClusterServers, source: Master, target: Master) -> None:
-    for one in (target, source, *servers.masters):
-        one.ask("CLUSTER", "SETSLOT", slot, "NODE", target.id)
 
 
 def redirections(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> set[str]:
@@ -121,6 +110,7 @@ def redirections(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return answers
 
 
+@pytest.mark.parametrize("shared_servers", [EMBEDDED], indirect=True, ids=["plain"])
 def test_a_slot_that_moves_is_followed_and_nothing_is_lost_or_out_of_order(
     servers: ClusterServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,8 +170,9 @@ def test_it_is_found_by_any_seed_and_not_available_without(servers: ClusterServe
     run(main())
 
 
-def test_a_master_that_is_away_takes_only_its_channels_along(tmp_path: Path) -> None:
-    with ClusterServers(tmp_path) as servers:
+@pytest.mark.parametrize("version", [EMBEDDED, SEVEN], ids=["plain", "sharded"])
+def test_a_master_that_is_away_takes_only_its_channels_along(tmp_path: Path, version: RedisVersion) -> None:
+    with ClusterServers(tmp_path, version) as servers:
 
         async def main() -> None:
             async with broker(servers.cluster()) as one:

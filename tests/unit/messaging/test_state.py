@@ -21,6 +21,7 @@ STATES = st.builds(
     expire_at=st.floats(0, 1e12), refreshable=st.booleans(), headers=st.dictionaries(WORDS, WORDS, max_size=3),
     ping_in=st.floats(0, 100), subscriptions=st.dictionaries(WORDS, SUBSCRIPTIONS, max_size=3),
     undone=st.lists(st.tuples(st.integers(0, 9), st.binary(max_size=20)), max_size=3),
+    orders=st.lists(WORDS, max_size=3),
 )  # fmt: skip
 
 

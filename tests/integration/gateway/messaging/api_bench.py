@@ -12,10 +12,12 @@ import jwt
 from cent import AsyncClient
 
 from flux_gateway.broker.broker import Broker
+from flux_gateway.core.frozen import Frozen
 from flux_gateway.core.lifecycle import NodeState
+from flux_gateway.gateway.connection import Connection
 from flux_gateway.gateway.messaging import api
+from flux_gateway.gateway.messaging.client import Client
 from flux_gateway.gateway.messaging.composition import MessagingPart
-from flux_gateway.gateway.messaging.control import Control
 from flux_gateway.gateway.messaging.settings import MessagingSettings
 from flux_gateway.gateway.node import Node
 from flux_gateway.gateway.settings import GatewaySettings
@@ -35,25 +37,27 @@ PATIENCE = 5.0
 class Server:
     """One node with its admin server."""
 
-    def __init__(self, stack: Stack, number: int, settings: MessagingSettings, key: str) -> None:
+    def __init__(self, stack: Stack, number: int, settings: MessagingSettings) -> None:
         self.host = stack.host(1, number)
         node_settings = GatewaySettings(id=f"gateway-{number}", host=self.host, port=PORT, admin_port=ADMIN_PORT)
         self.node = Node(node_settings)
         redis = RedisSettings(host=stack.host(3, 1), port=REDIS_PORT)
         self.broker = Broker(connect(redis), timeout=2.0, node_id=node_settings.id)
         self.part = MessagingPart(self.node, settings, self.broker)
-        self.heard: list[bytes] = []
-        """Control messages of the kind `emulation`, which are for somebody else."""
-        self.control = Control(self.part.endpoint, self.node.started_at, {"emulation": self.heard.append})
         self.watch = LoopWatch()
         application = admin.build(Source(), self.watch, Metrics(), TOKEN, own_key=api.PREFIX)
-        application.add_routes(api.routes(self.part.endpoint.parts, self.control, key))
+        application.add_routes(self.part.routes)
         self._admin = admin.AdminServer(application, self.host, ADMIN_PORT)
 
     @property
     def api(self) -> str:
         """Where the API is."""
         return f"http://{self.host}:{ADMIN_PORT}/api"
+
+    def client(self, user: "User") -> Client:
+        """Return the node's side of a client."""
+        (client,) = (one for one in self.part.endpoint.clients if one.id == user.id)
+        return client
 
     async def start(self) -> None:
         """Listen on both ports."""
@@ -113,6 +117,34 @@ class User:
         """Leave."""
         await self._socket.close()
         await self._reader
+
+
+class Way:
+    """A client on its way from one node to another: the node's part of a move. Its socket stays where it is."""
+
+    def __init__(self, start: Server, user: User, *, killed: bool = False) -> None:
+        """`killed`: the node says nothing any more; what is known of the client is its session record."""
+        client = start.client(user)
+        assert not client.busy
+        self._connection: Connection = client.connection
+        session = client.connection.session
+        application = b""
+        if killed:
+            client.dropped()
+        else:
+            application = client.freeze()
+        self.session = session.id
+        self._kept = Frozen(
+            session=session.id, path=session.path, connected_at=session.connected_at, moves=session.moves,
+            extensions="", application=application,
+        )  # fmt: skip
+
+    def end(self, there: Server) -> None:
+        """It arrives."""
+        endpoint, session = there.part.endpoint, self._connection.session
+        session.application = session._endpoint = endpoint.thaw(self._kept)
+        session.fence += 1
+        endpoint.started(self._connection)
 
 
 class Bench:
@@ -176,8 +208,9 @@ class Bench:
 @contextlib.asynccontextmanager
 async def running(stack: Stack, nodes: int, key: str, **more: Any) -> AsyncIterator[Bench]:
     """Nodes with a namespace `chat` that has everything, and `plain` channels that have nothing."""
-    secret = stack.token_file.with_name("hmac")
+    secret, key_file = stack.token_file.with_name("hmac"), stack.token_file.with_name("api-key")
     secret.write_text(SECRET)
+    key_file.write_text(key)
     chat = Namespace(
         presence=True, history_size=10, history_ttl=60.0, force_recovery=True, force_positioning=True,
         allow_subscribe_for_client=True, allow_publish_for_client=True,
@@ -185,9 +218,10 @@ async def running(stack: Stack, nodes: int, key: str, **more: Any) -> AsyncItera
     default = Namespace(allow_subscribe_for_client=True, allow_publish_for_client=True)
     values: dict[str, Any] = {
         "token_hmac_file": str(secret), "anonymous": True, "namespaces": {"chat": chat}, "default": default,
+        "api_key_file": str(key_file) if key else "",
     }  # fmt: skip
     settings = MessagingSettings(**(values | more))
-    servers = [Server(stack, number + 1, settings, key) for number in range(nodes)]
+    servers = [Server(stack, number + 1, settings) for number in range(nodes)]
     try:
         for server in servers:
             await server.start()

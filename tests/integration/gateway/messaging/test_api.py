@@ -18,6 +18,7 @@ from cent import (
     StreamPosition,
 )
 
+from flux_gateway.broker.pipe import IN_FLIGHT
 from tests.integration.gateway.messaging.api_bench import KEY, Bench, run
 from tests.processes import TOKEN, Stack
 
@@ -103,6 +104,38 @@ def test_a_broadcast_answers_for_each_channel_in_order(shared: Stack) -> None:
         assert (await bench.result("broadcast", {"channels": ["a"], "data": 1})) == {"responses": [{"result": {}}]}
         assert await bench.error("broadcast", {"channels": [], "data": 1}) == 107
         assert await bench.error("broadcast", {"channels": ["a"]}) == 107
+
+    run(shared, body)
+
+
+@pytest.mark.parametrize("way", ["broadcast", "batch", "both"])
+def test_more_than_redis_is_asked_for_at_a_time_is_published_whole(shared: Stack, way: str) -> None:
+    """Clients are served meanwhile; a pipe takes `IN_FLIGHT` commands."""
+    names = [f"chat:{way}-{number}" for number in range(IN_FLIGHT + 2000)]
+
+    async def publish(bench: Bench) -> list[Any]:
+        if way == "broadcast":
+            return list((await bench.result("broadcast", {"channels": names, "data": 1}))["responses"])
+        calls = (
+            [{"publish": {"channel": name, "data": 1}} for name in names] if way == "batch" else
+            [{"broadcast": {"channels": names[at : at + 400], "data": 1}} for at in range(0, len(names), 400)]
+        )  # fmt: skip
+        _, answer = await bench.call("batch", {"commands": calls, "parallel": True})
+        if way == "batch":
+            return [{"result": one["publish"]} for one in answer["replies"]]
+        return [response for one in answer["replies"] for response in one["broadcast"]["responses"]]
+
+    async def body(bench: Bench) -> None:
+        user = await bench.user()
+        publishing = asyncio.create_task(publish(bench))
+        while not bench.servers[0].part.endpoint.parts.counters.publications:
+            await asyncio.sleep(0)
+        for number in range(5):
+            await user.ask("publish", channel="own", data=number)
+        assert not publishing.done()
+        responses = await publishing
+        assert len(responses) == len(names)
+        assert [one["result"]["offset"] for one in responses if "result" in one] == [1] * len(names)
 
     run(shared, body)
 

@@ -10,8 +10,9 @@ import pytest
 from cent import ChannelsRequest, DisconnectRequest, InfoRequest, RefreshRequest, SubscribeRequest, UnsubscribeRequest
 
 from flux_gateway.gateway.messaging import surveys
-from flux_gateway.gateway.messaging.orders import DisconnectOrder, UnsubscribeOrder, encode
-from tests.integration.gateway.messaging.api_bench import Bench, User, run
+from flux_gateway.gateway.messaging.control import Control
+from flux_gateway.gateway.messaging.orders import DisconnectOrder, RefreshOrder, UnsubscribeOrder, encode
+from tests.integration.gateway.messaging.api_bench import Bench, User, Way, run
 from tests.processes import Stack
 
 QUIET = 0.3
@@ -45,7 +46,7 @@ def test_filters_are_all_to_fit(shared: Stack) -> None:
         end = {"code": 4100, "reason": "enough"}
         await bench.result("disconnect", {"user": "ann", "client": ann.id, "disconnect": end})
         assert await ann.end() == 4100
-        (session,) = {one.session_id for one in bench.servers[1].part.endpoint.clients if one.id == other.id}
+        session = bench.servers[1].client(other).session_id
         await bench.result("disconnect", {"user": "ann", "session": session})
         assert await other.end() == 3503
         await bench.result("disconnect", {"client": anonymous.id})
@@ -155,21 +156,99 @@ def test_refresh(shared: Stack) -> None:
     run(shared, body, nodes=2)
 
 
-def test_a_client_that_was_between_two_nodes_gets_the_order_when_it_arrives(shared: Stack) -> None:
+killed_or_not = pytest.mark.parametrize("killed", [False, True], ids=["moved", "node killed"])
+
+
+@killed_or_not
+def test_a_client_that_was_between_two_nodes_gets_the_orders_when_it_arrives(shared: Stack, killed: bool) -> None:
     async def body(bench: Bench) -> None:
-        user, other = await bench.user("ann", 1), await bench.user("bob", 1)
-        endpoint = bench.servers[1].part.endpoint
-        (client,) = (one for one in endpoint.clients if one.id == user.id)
-        del endpoint.clients[client]  # as if it were still on its way
-        await bench.result("subscribe", {"user": "ann", "channel": "chat:way"})
+        near, far = bench.servers
+        user, other, third = await bench.user("ann", 1), await bench.user("bob", 1), await bench.user("cid", 1)
+        ways = [Way(far, one, killed=killed) for one in (user, other, third)]
+        for channel in ("chat:way-1", "chat:way-2"):
+            await bench.result("subscribe", {"user": "ann", "channel": channel})
         await bench.result("disconnect", {"user": "bob", "client": "another one"})
-        await still_there(user)
-        endpoint.clients[client] = None
-        endpoint.on_arrival(client)
-        assert (await user.push())["channel"] == "chat:way"
-        (bystander,) = (one for one in endpoint.clients if one.id == other.id)
-        endpoint.on_arrival(bystander)
+        session = ways[2].session
+        await bench.result("disconnect", {"session": session})
+        await still_there(user, other, third)
+        for way in ways:
+            way.end(near)
+        assert [(await user.push())["channel"] for _ in range(2)] == ["chat:way-1", "chat:way-2"]
+        assert await third.end() == 3503
         await still_there(user, other)
+
+    run(shared, body, nodes=2)
+
+
+@killed_or_not
+def test_what_a_client_had_before_is_not_repeated_where_it_arrives(shared: Stack, killed: bool) -> None:
+    async def body(bench: Bench) -> None:
+        near, far = bench.servers
+        first = await bench.user("ann", 1)
+        await bench.result("disconnect", {"user": "ann"})
+        assert await first.end() == 3503
+        user = await bench.user("ann", 1)
+        await user.ask("subscribe", channel="own")
+        await bench.result("unsubscribe", {"user": "ann", "channel": "own"})
+        await bench.result("subscribe", {"user": "ann", "channel": "chat:back-end"})
+        assert [(await user.push())["channel"] for _ in range(2)] == ["own", "chat:back-end"]
+        await user.ask("unsubscribe", channel="chat:back-end")
+        await user.ask("subscribe", channel="own")
+        await still_there(user)
+        for start, end in ((far, near), (near, far)):  # each move, not only the first
+            Way(start, user, killed=killed).end(end)
+            if killed:
+                assert (await user.push())["unsubscribe"]["code"] == 2500
+                await user.ask("subscribe", channel="own")
+            await still_there(user)
+        await bench.result("publish", {"channel": "own", "data": 1})
+        assert (await user.push())["pub"]["data"] == 1
+        assert await bench.result("presence", {"channel": "chat:back-end"}) == {"presence": {}}
+
+    run(shared, body, nodes=2)
+
+
+def test_an_order_that_waited_for_a_command_goes_along(shared: Stack) -> None:
+    async def body(bench: Bench) -> None:
+        near, far = bench.servers
+        user = await bench.user("ann", 1)
+        client = far.client(user)
+        begun, may_end, left = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def long_command() -> None:
+            begun.set()
+            await may_end.wait()
+
+        client.carry(long_command)
+        await begun.wait()
+        given = asyncio.create_task(bench.result("subscribe", {"user": "ann", "channel": "chat:waits"}))
+        while not client.due_orders:
+            await asyncio.sleep(0.01)
+        assert client.finish(left.set)  # the move has begun
+        may_end.set()
+        await left.wait()
+        way = Way(far, user)
+        await given
+        way.end(near)
+        assert (await user.push())["channel"] == "chat:waits"
+        await still_there(user)
+
+    run(shared, body, nodes=2)
+
+
+def test_an_order_just_after_an_arrival_is_carried_out_once(shared: Stack) -> None:
+    async def body(bench: Bench) -> None:
+        near, far = bench.servers
+        user = await bench.user("ann", 1)
+        way = Way(far, user)
+        await bench.result("refresh", {"user": "ann", "info": {"n": 1}})
+        await asyncio.sleep(QUIET)
+        way.end(near)
+        near.broker.on_control(encode(RefreshOrder(node=far.node.settings.id, user="ann", info=b'{"n": 2}')))
+        for _ in range(2):
+            assert "refresh" in await user.push()
+        await still_there(user)
+        assert near.client(user).info == b'{"n": 2}'
 
     run(shared, body, nodes=2)
 
@@ -220,7 +299,10 @@ def test_who_is_silent_is_not_waited_for_longer_than_a_second(
 def test_what_cannot_be_read_is_logged_once_and_dropped(shared: Stack, caplog: pytest.LogCaptureFixture) -> None:
     async def body(bench: Bench) -> None:
         user = await bench.user("ann")
-        broker = bench.servers[0].broker
+        server = bench.servers[0]
+        heard: list[bytes] = []
+        Control(server.part.endpoint, server.node.started_at, {"emulation": heard.append})  # instead of the node's own
+        broker = server.broker
         newer: dict[str, Any] = {"type": "newer", "node": "gateway-9"}
         for _ in range(3):
             for data in (b"", b"\xc1", b"\x91" * 5000, msgspec.msgpack.encode(newer)):
@@ -234,7 +316,7 @@ def test_what_cannot_be_read_is_logged_once_and_dropped(shared: Stack, caplog: p
         await broker.tell(others)
         await broker.tell(encode(DisconnectOrder(node="gateway-9", user="ann")))
         assert await user.end() == 3503
-        assert bench.servers[0].heard == [others]
+        assert heard == [others]
 
     with caplog.at_level(logging.WARNING):
         run(shared, body)

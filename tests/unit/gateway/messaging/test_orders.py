@@ -37,8 +37,14 @@ def test_there_and_back(told: Told) -> None:
 
 
 def test_fields_of_a_newer_version_are_passed_over() -> None:
-    plain = msgspec.msgpack.decode(encode(DisconnectOrder(node="a", user="u")))
-    assert decode(msgspec.msgpack.encode(plain | {"since_version": 9})) == DisconnectOrder(node="a", user="u")
+    order = DisconnectOrder(node="a", user="u")
+    plain = msgspec.msgpack.decode(encode(order))
+    assert decode(msgspec.msgpack.encode(plain | {"since_version": 9})) == order
+
+
+def test_each_order_has_an_id_of_its_own() -> None:
+    orders = [DisconnectOrder(node="a", user="u") for _ in range(100)]
+    assert len({order.id for order in orders}) == 100
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,15 @@ def test_the_defaults_hold() -> None:
     assert settings.namespaces == {}
 
 
+def test_members_of_a_redis_cluster_and_what_is_wrong_with_them() -> None:
+    settings = read(redis_cluster=("redis-1:7000", "[::1]:7001"))
+    assert settings.cluster_addresses() == [("redis-1", 7000), ("::1", 7001)]
+    assert read().cluster_addresses() == []
+    (fault,) = faults(redis_cluster=("redis-1", "redis-2:7000", "redis-3:0"), ping_timeout=30.0)
+    for wrong in ("redis_cluster: 'redis-1' is not host:port", "redis_cluster: 'redis-3:0'", "ping_timeout"):
+        assert wrong in fault
+
+
 def test_tables_of_the_file(tmp_path: Path) -> None:
     settings = read(TOML, tmp_path)
     assert settings.anonymous

@@ -10,7 +10,7 @@ from benchmarks.measuring.opening import client_socket
 from benchmarks.peers import addresses
 from flux_gateway.broker.broker import Broker
 from flux_gateway.core.errors import CommandError
-from flux_gateway.gateway.messaging.retention import retention
+from flux_gateway.gateway.messaging.channels.retention import retention
 from flux_gateway.gateway.messaging.settings import MessagingSettings
 from flux_gateway.messaging.namespaces import Namespace
 from flux_gateway.messaging.publication import Publication

@@ -14,7 +14,7 @@ from flux_gateway.core.timeline import EventKind
 from flux_gateway.gateway.counters import NodeMetrics
 from flux_gateway.gateway.drain import Drain
 from flux_gateway.gateway.links import Links
-from flux_gateway.gateway.messaging import api
+from flux_gateway.gateway.messaging.api import api
 from flux_gateway.gateway.messaging.composition import MessagingPart
 from flux_gateway.gateway.messaging.settings import MessagingSettings
 from flux_gateway.gateway.node import Node

@@ -14,9 +14,9 @@ from flux_gateway.core.frames import TEXT, Buffer
 from flux_gateway.core.frozen import LIMIT, Frozen
 from flux_gateway.core.session import Session
 from flux_gateway.gateway.connection import Connection
+from flux_gateway.gateway.messaging.channels.subscription import Subscription
 from flux_gateway.gateway.messaging.encodings import WEBSOCKET_JSON, WEBSOCKET_PROTOBUF, Encoding
 from flux_gateway.gateway.messaging.pace import Pace
-from flux_gateway.gateway.messaging.subscription import Subscription
 from flux_gateway.messaging import state
 from flux_gateway.messaging.codec import Malformed, NotJson
 from flux_gateway.messaging.codes import ClientError, CloseCode, Disconnect

@@ -6,17 +6,17 @@ from aiohttp import web
 from prometheus_client.registry import Collector
 
 from flux_gateway.broker.broker import Broker
-from flux_gateway.gateway.messaging import api
-from flux_gateway.gateway.messaging.control import Control
+from flux_gateway.gateway.messaging.api import api
 from flux_gateway.gateway.messaging.counters import MessagingMetrics
-from flux_gateway.gateway.messaging.emulation import Emulation
 from flux_gateway.gateway.messaging.endpoint import Messaging
-from flux_gateway.gateway.messaging.http_endpoint import HttpEndpoint
 from flux_gateway.gateway.messaging.keys import TokenKeys
+from flux_gateway.gateway.messaging.orders.control import Control
+from flux_gateway.gateway.messaging.plain.emulation import Emulation
+from flux_gateway.gateway.messaging.plain.endpoint import HttpEndpoint
 from flux_gateway.gateway.messaging.refilling import refill
 from flux_gateway.gateway.messaging.secret_files import read_secrets
 from flux_gateway.gateway.messaging.settings import MessagingSettings
-from flux_gateway.gateway.messaging.webhooks import Webhooks
+from flux_gateway.gateway.messaging.webhooks.webhooks import Webhooks
 from flux_gateway.gateway.node import Node
 
 

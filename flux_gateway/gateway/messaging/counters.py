@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from flux_gateway.gateway.messaging.webhooks import WebhookCounters
+from flux_gateway.gateway.messaging.webhooks.webhooks import WebhookCounters
 from flux_gateway.runtime.metrics import counted
 
 

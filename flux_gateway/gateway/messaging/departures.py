@@ -8,8 +8,8 @@ from typing import Any
 
 from flux_gateway.broker.broker import Broker
 from flux_gateway.core.errors import BrokerUnavailable
+from flux_gateway.gateway.messaging.channels.subscription import Subscription
 from flux_gateway.gateway.messaging.client import Client
-from flux_gateway.gateway.messaging.subscription import Subscription
 
 _AT_ONCE = 1000
 """Commands under way together: who talks meanwhile shall not wait behind all of them."""

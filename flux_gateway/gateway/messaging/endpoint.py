@@ -16,24 +16,25 @@ from flux_gateway.core.errors import BrokerUnavailable, ThawError
 from flux_gateway.core.frozen import Frozen
 from flux_gateway.core.http_head import RequestHead
 from flux_gateway.gateway.connection import Connection
-from flux_gateway.gateway.messaging import calling, connecting, publishing, reading, refreshing, restoring, subscribing
+from flux_gateway.gateway.messaging import restoring
+from flux_gateway.gateway.messaging.channels.hub import Hub
+from flux_gateway.gateway.messaging.channels.retention import retention
+from flux_gateway.gateway.messaging.channels.subscription import Subscription
 from flux_gateway.gateway.messaging.client import Client, Stage
 from flux_gateway.gateway.messaging.clients import Clients
+from flux_gateway.gateway.messaging.commands import calling, connecting, publishing, reading, refreshing, subscribing
+from flux_gateway.gateway.messaging.commands.entering import abandon
 from flux_gateway.gateway.messaging.counters import MessagingCounters
 from flux_gateway.gateway.messaging.departures import Departures
 from flux_gateway.gateway.messaging.encodings import BY_NAME, WEBSOCKET_JSON, WEBSOCKET_PROTOBUF, Encoding
-from flux_gateway.gateway.messaging.entering import abandon
 from flux_gateway.gateway.messaging.expiries import Expiries
-from flux_gateway.gateway.messaging.hub import Hub
 from flux_gateway.gateway.messaging.keys import TokenKeys
 from flux_gateway.gateway.messaging.pace import Pace
 from flux_gateway.gateway.messaging.parts import Parts
 from flux_gateway.gateway.messaging.records import Records
-from flux_gateway.gateway.messaging.retention import retention
 from flux_gateway.gateway.messaging.settings import MessagingSettings
-from flux_gateway.gateway.messaging.subscription import Subscription
 from flux_gateway.gateway.messaging.turnstile import Turnstile
-from flux_gateway.gateway.messaging.webhooks import Webhooks
+from flux_gateway.gateway.messaging.webhooks.webhooks import Webhooks
 from flux_gateway.gateway.node import Node
 from flux_gateway.messaging import state
 from flux_gateway.messaging.codes import (

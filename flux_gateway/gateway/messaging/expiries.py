@@ -3,8 +3,8 @@
 from heapq import heapify, heappop, heappush
 from itertools import count
 
+from flux_gateway.gateway.messaging.channels.subscription import Subscription
 from flux_gateway.gateway.messaging.client import Client
-from flux_gateway.gateway.messaging.subscription import Subscription
 
 _SPARE = 1000
 """Entries that were overtaken, below which the heap is not tidied."""

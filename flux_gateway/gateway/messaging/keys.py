@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import aiohttp
 import msgspec
 
-from flux_gateway.gateway.messaging.fetching import FetchFailed, fetch, session
 from flux_gateway.gateway.messaging.settings import MessagingSettings
+from flux_gateway.gateway.messaging.webhooks.fetching import FetchFailed, fetch, session
 from flux_gateway.messaging import tokens
 from flux_gateway.messaging.codes import ClientError, ErrorCode
 from flux_gateway.messaging.keys import Keys

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from flux_gateway.broker.broker import Broker
 from flux_gateway.gateway.keepalive import Keepalive
+from flux_gateway.gateway.messaging.channels.hub import Hub
 from flux_gateway.gateway.messaging.counters import MessagingCounters
 from flux_gateway.gateway.messaging.expiries import Expiries
-from flux_gateway.gateway.messaging.hub import Hub
 from flux_gateway.gateway.messaging.keys import TokenKeys
 from flux_gateway.gateway.messaging.records import Records
 from flux_gateway.gateway.messaging.settings import MessagingSettings
 from flux_gateway.gateway.messaging.turnstile import Turnstile
-from flux_gateway.gateway.messaging.webhooks import Webhooks
+from flux_gateway.gateway.messaging.webhooks.webhooks import Webhooks
 from flux_gateway.messaging.channels import Channels
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 
-from flux_gateway.gateway.messaging.hub import Hub
+from flux_gateway.gateway.messaging.channels.hub import Hub
 
 
 def refill(hub: Hub, names: Sequence[str]) -> None:

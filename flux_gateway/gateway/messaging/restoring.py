@@ -4,11 +4,11 @@ import logging
 import random
 
 from flux_gateway.core.errors import BrokerUnavailable, ThawError
+from flux_gateway.gateway.messaging.channels.subscription import Subscription
 from flux_gateway.gateway.messaging.client import Client, Stage
+from flux_gateway.gateway.messaging.commands.entering import enter, settle
 from flux_gateway.gateway.messaging.encodings import BY_NAME
-from flux_gateway.gateway.messaging.entering import enter, settle
 from flux_gateway.gateway.messaging.parts import Parts
-from flux_gateway.gateway.messaging.subscription import Subscription
 from flux_gateway.messaging import state
 from flux_gateway.messaging.codes import ClientError, CloseCode, Disconnect, UnsubscribeCode, unsubscribe_reason
 from flux_gateway.messaging.positions import Position

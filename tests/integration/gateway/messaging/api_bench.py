@@ -15,7 +15,7 @@ from flux_gateway.broker.broker import Broker
 from flux_gateway.core.frozen import Frozen
 from flux_gateway.core.lifecycle import NodeState
 from flux_gateway.gateway.connection import Connection
-from flux_gateway.gateway.messaging import api
+from flux_gateway.gateway.messaging.api import api
 from flux_gateway.gateway.messaging.client import Client
 from flux_gateway.gateway.messaging.composition import MessagingPart
 from flux_gateway.gateway.messaging.settings import MessagingSettings

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 from cent import ChannelsRequest, DisconnectRequest, InfoRequest, RefreshRequest, SubscribeRequest, UnsubscribeRequest
 
-from flux_gateway.gateway.messaging import surveys
-from flux_gateway.gateway.messaging.control import Control
-from flux_gateway.gateway.messaging.orders import DisconnectOrder, RefreshOrder, UnsubscribeOrder, encode
+from flux_gateway.gateway.messaging.orders import surveys
+from flux_gateway.gateway.messaging.orders.control import Control
+from flux_gateway.gateway.messaging.orders.orders import DisconnectOrder, RefreshOrder, UnsubscribeOrder, encode
 from tests.integration.gateway.messaging.api_bench import Bench, User, Way, run
 from tests.processes import Stack
 

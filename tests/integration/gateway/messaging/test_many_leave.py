@@ -6,10 +6,10 @@ import pytest
 
 from flux_gateway.broker import keys
 from flux_gateway.broker.refresh import LifeSign
+from flux_gateway.gateway.messaging.channels.subscription import Subscription
 from flux_gateway.gateway.messaging.client import Client
 from flux_gateway.gateway.messaging.departures import Departures
 from flux_gateway.gateway.messaging.encodings import WEBSOCKET_JSON
-from flux_gateway.gateway.messaging.subscription import Subscription
 from flux_gateway.messaging.namespaces import Namespace
 from flux_gateway.messaging.publication import ClientInfo
 from tests.integration.gateway.messaging.places import Place, Seat, run, token, until

@@ -6,10 +6,10 @@ import pytest
 
 from flux_gateway.broker.events import Event, Kind
 from flux_gateway.core.session import Traffic
-from flux_gateway.gateway.messaging.channel import Channel
+from flux_gateway.gateway.messaging.channels.channel import Channel
+from flux_gateway.gateway.messaging.channels.subscription import Subscription
 from flux_gateway.gateway.messaging.client import Client
 from flux_gateway.gateway.messaging.encodings import WEBSOCKET_JSON, WEBSOCKET_PROTOBUF, Encoding
-from flux_gateway.gateway.messaging.subscription import Subscription
 from flux_gateway.messaging.codes import Disconnect
 from flux_gateway.messaging.namespaces import Namespace
 from flux_gateway.messaging.positions import Position

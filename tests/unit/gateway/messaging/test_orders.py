@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from flux_gateway.gateway.messaging.orders import (
+from flux_gateway.gateway.messaging.orders.orders import (
     DisconnectOrder,
     OrderUnreadable,
     RefreshOrder,

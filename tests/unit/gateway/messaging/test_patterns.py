@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from flux_gateway.gateway.messaging.patterns import compiled
+from flux_gateway.gateway.messaging.api.patterns import compiled
 from flux_gateway.messaging.codes import ClientError
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from flux_gateway.gateway.messaging import recent_orders
 from flux_gateway.gateway.messaging.client import Client
-from flux_gateway.gateway.messaging.orders import DisconnectOrder, Order, UnsubscribeOrder
-from flux_gateway.gateway.messaging.recent_orders import RecentOrders, concerns
+from flux_gateway.gateway.messaging.orders import recent_orders
+from flux_gateway.gateway.messaging.orders.orders import DisconnectOrder, Order, UnsubscribeOrder
+from flux_gateway.gateway.messaging.orders.recent_orders import RecentOrders, concerns
 from tests.unit.gateway.messaging.somebody import somebody
 
 ANN = DisconnectOrder(node="a", user="ann")

@@ -3,8 +3,8 @@
 import asyncio
 from typing import cast
 
-from flux_gateway.gateway.messaging.channel import Channel
-from flux_gateway.gateway.messaging.hub import Hub
+from flux_gateway.gateway.messaging.channels.channel import Channel
+from flux_gateway.gateway.messaging.channels.hub import Hub
 from flux_gateway.gateway.messaging.refilling import refill
 
 

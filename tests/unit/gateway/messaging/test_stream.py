@@ -6,7 +6,7 @@ import pytest
 
 from flux_gateway.core.session import Traffic
 from flux_gateway.gateway.messaging.encodings import HTTP_STREAM_JSON
-from flux_gateway.gateway.messaging.stream import StreamConnection, StreamSession
+from flux_gateway.gateway.messaging.plain.stream import StreamConnection, StreamSession
 
 
 class Scene:

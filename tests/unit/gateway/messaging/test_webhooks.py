@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from flux_gateway.gateway.messaging.settings import MessagingSettings
-from flux_gateway.gateway.messaging.webhook_answers import (
+from flux_gateway.gateway.messaging.webhooks.answers import (
     ConnectAnswer,
     PublishAnswer,
     RefreshAnswer,
     RpcAnswer,
     SubscribeAnswer,
 )
-from flux_gateway.gateway.messaging.webhooks import EVENTS, Caller, WebhookFailed, Webhooks
+from flux_gateway.gateway.messaging.webhooks.webhooks import EVENTS, Caller, WebhookFailed, Webhooks
 from flux_gateway.messaging.codes import ClientError, Disconnect
 from flux_gateway.messaging.commands import ConnectRequest, SubscribeRequest
 from flux_gateway.messaging.tokens import SubscriptionGrant

@@ -10,11 +10,11 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from flux_gateway.core.errors import BrokerUnavailable
+from flux_gateway.gateway.messaging.channels.retention import retention
+from flux_gateway.gateway.messaging.channels.subscription import Subscription
 from flux_gateway.gateway.messaging.client import Client, Stage
 from flux_gateway.gateway.messaging.departures import depart
 from flux_gateway.gateway.messaging.parts import Parts
-from flux_gateway.gateway.messaging.retention import retention
-from flux_gateway.gateway.messaging.subscription import Subscription
 from flux_gateway.messaging.codes import ClientError, CloseCode, Disconnect, ErrorCode
 from flux_gateway.messaging.positions import Position, recover
 from flux_gateway.messaging.results import SubscribeResult

@@ -9,12 +9,12 @@ from flux_gateway.core.deadlines import Deadlines
 from flux_gateway.core.errors import HttpError
 from flux_gateway.core.http_head import RequestHead
 from flux_gateway.gateway import session_log
-from flux_gateway.gateway.messaging import cross_origin
-from flux_gateway.gateway.messaging.emulation import Emulation
 from flux_gateway.gateway.messaging.encodings import HTTP_STREAM_JSON, HTTP_STREAM_PROTOBUF, SSE, Encoding
 from flux_gateway.gateway.messaging.endpoint import Messaging
-from flux_gateway.gateway.messaging.http_exchange import HttpExchange
-from flux_gateway.gateway.messaging.stream import StreamConnection, StreamSession
+from flux_gateway.gateway.messaging.plain import cross_origin
+from flux_gateway.gateway.messaging.plain.emulation import Emulation
+from flux_gateway.gateway.messaging.plain.exchange import HttpExchange
+from flux_gateway.gateway.messaging.plain.stream import StreamConnection, StreamSession
 from flux_gateway.gateway.node import Node
 
 HTTP_STREAM = "/connection/http_stream"

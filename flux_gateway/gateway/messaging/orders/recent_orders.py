@@ -8,7 +8,7 @@ from collections import deque
 from typing import NamedTuple
 
 from flux_gateway.gateway.messaging.client import Client
-from flux_gateway.gateway.messaging.orders import DisconnectOrder, Order
+from flux_gateway.gateway.messaging.orders.orders import DisconnectOrder, Order
 
 _GIVEN = 10.0
 """Seconds for which an order may still be carried out. A session whose node is gone takes longest."""

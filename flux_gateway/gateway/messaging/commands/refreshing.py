@@ -1,12 +1,12 @@
 """Rights that expire: the commands `refresh` and `sub_refresh`, and what happens when nobody has renewed them."""
 
 from flux_gateway import __version__
+from flux_gateway.gateway.messaging.channels.subscription import Subscription
 from flux_gateway.gateway.messaging.client import Client
-from flux_gateway.gateway.messaging.entering import abandon, leave
+from flux_gateway.gateway.messaging.commands.entering import abandon, leave
+from flux_gateway.gateway.messaging.commands.subscribing import check_token
 from flux_gateway.gateway.messaging.parts import Parts
-from flux_gateway.gateway.messaging.subscribing import check_token
-from flux_gateway.gateway.messaging.subscription import Subscription
-from flux_gateway.gateway.messaging.webhooks import Caller, WebhookFailed
+from flux_gateway.gateway.messaging.webhooks.webhooks import Caller, WebhookFailed
 from flux_gateway.messaging.codes import (
     ClientError,
     CloseCode,

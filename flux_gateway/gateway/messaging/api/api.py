@@ -9,12 +9,11 @@ import msgspec
 from aiohttp import web
 
 from flux_gateway.core.errors import BrokerUnavailable
-from flux_gateway.gateway.messaging import api_methods as methods
-from flux_gateway.gateway.messaging import api_requests as requests
-from flux_gateway.gateway.messaging.api_results import Failed, Replies, Result, failed
-from flux_gateway.gateway.messaging.control import Control
+from flux_gateway.gateway.messaging.api import methods, requests
+from flux_gateway.gateway.messaging.api.results import Failed, Replies, Result, failed
+from flux_gateway.gateway.messaging.api.slices import in_slices
+from flux_gateway.gateway.messaging.orders.control import Control
 from flux_gateway.gateway.messaging.parts import Parts
-from flux_gateway.gateway.messaging.slices import in_slices
 from flux_gateway.messaging.codes import ClientError, ErrorCode
 from flux_gateway.runtime.logging import fields
 

@@ -12,8 +12,8 @@ from msgspec import structs
 
 from flux_gateway.broker.events import Event, Kind
 from flux_gateway.core.session import Traffic
+from flux_gateway.gateway.messaging.channels.subscription import Subscription
 from flux_gateway.gateway.messaging.encodings import Encoding
-from flux_gateway.gateway.messaging.subscription import Subscription
 from flux_gateway.messaging.codec import NotJson
 from flux_gateway.messaging.codes import CloseCode, Disconnect
 from flux_gateway.messaging.namespaces import Namespace

@@ -2,7 +2,7 @@
 
 from flux_gateway.gateway.messaging.client import Client
 from flux_gateway.gateway.messaging.parts import Parts
-from flux_gateway.gateway.messaging.webhooks import Caller
+from flux_gateway.gateway.messaging.webhooks.webhooks import Caller
 from flux_gateway.messaging.codes import ClientError, CloseCode, Disconnect, ErrorCode
 from flux_gateway.messaging.commands import Command, RpcRequest, SendRequest
 from flux_gateway.messaging.results import RpcResult

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from flux_gateway.gateway.messaging.channels.subscription import Subscription
 from flux_gateway.gateway.messaging.client import Client
-from flux_gateway.gateway.messaging.entering import Entry, enter, leave, settle
+from flux_gateway.gateway.messaging.commands.entering import Entry, enter, leave, settle
 from flux_gateway.gateway.messaging.parts import Parts
-from flux_gateway.gateway.messaging.subscription import Subscription
-from flux_gateway.gateway.messaging.webhooks import Caller
+from flux_gateway.gateway.messaging.webhooks.webhooks import Caller
 from flux_gateway.messaging import permissions
 from flux_gateway.messaging.channels import ChannelName
 from flux_gateway.messaging.codes import ClientError, CloseCode, Disconnect, ErrorCode

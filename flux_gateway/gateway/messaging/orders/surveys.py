@@ -6,7 +6,7 @@ import secrets
 from contextlib import suppress
 
 from flux_gateway.broker.broker import Broker
-from flux_gateway.gateway.messaging.orders import SurveyAnswer, SurveyQuestion, encode
+from flux_gateway.gateway.messaging.orders.orders import SurveyAnswer, SurveyQuestion, encode
 from flux_gateway.runtime.logging import fields
 
 log = logging.getLogger(__name__)

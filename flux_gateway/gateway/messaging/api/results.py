@@ -3,7 +3,7 @@
 import msgspec
 from msgspec import Raw
 
-from flux_gateway.gateway.messaging.census import NodeState
+from flux_gateway.gateway.messaging.orders.census import NodeState
 from flux_gateway.messaging import publication, results
 from flux_gateway.messaging.codes import ClientError, ErrorCode
 from flux_gateway.messaging.positions import Position

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from flux_gateway import __version__
 from flux_gateway.core.errors import BrokerUnavailable
+from flux_gateway.gateway.messaging.channels.subscription import Subscription
 from flux_gateway.gateway.messaging.client import Client, Stage
-from flux_gateway.gateway.messaging.entering import Entry, enter, leave, settle
+from flux_gateway.gateway.messaging.commands.entering import Entry, enter, leave, settle
+from flux_gateway.gateway.messaging.commands.subscribing import Grant, granted
 from flux_gateway.gateway.messaging.parts import Parts
-from flux_gateway.gateway.messaging.subscribing import Grant, granted
-from flux_gateway.gateway.messaging.subscription import Subscription
-from flux_gateway.gateway.messaging.webhooks import Caller
+from flux_gateway.gateway.messaging.webhooks.webhooks import Caller
 from flux_gateway.messaging.channels import personal_channel
 from flux_gateway.messaging.codes import ClientError, CloseCode, Disconnect, ErrorCode
 from flux_gateway.messaging.commands import Command, ConnectRequest, SubscribeRequest

@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Raw
 
-from flux_gateway.gateway.messaging.publishing import Extra
+from flux_gateway.gateway.messaging.commands.publishing import Extra
 from flux_gateway.messaging.codes import ClientError, ErrorCode
 from flux_gateway.messaging.commands import Int32, StreamPosition
 from flux_gateway.messaging.tokens import OVERRIDES

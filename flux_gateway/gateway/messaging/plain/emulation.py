@@ -13,8 +13,8 @@ from google.protobuf.message import DecodeError
 
 from flux_gateway.broker.broker import Broker
 from flux_gateway.core.errors import BrokerUnavailable, HttpError
-from flux_gateway.gateway.messaging.http_exchange import HttpExchange
-from flux_gateway.gateway.messaging.stream import StreamConnection
+from flux_gateway.gateway.messaging.plain.exchange import HttpExchange
+from flux_gateway.gateway.messaging.plain.stream import StreamConnection
 from flux_gateway.messaging.protobuf import client_pb2
 
 _NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")

@@ -12,11 +12,12 @@ from types import MappingProxyType
 import msgspec
 
 from flux_gateway.core.errors import BrokerUnavailable
-from flux_gateway.gateway.messaging.census import Census, NodeState
+from flux_gateway.gateway.messaging.api.slices import SLICE
 from flux_gateway.gateway.messaging.client import Client
 from flux_gateway.gateway.messaging.endpoint import Messaging
-from flux_gateway.gateway.messaging.ordering import carry_out
-from flux_gateway.gateway.messaging.orders import (
+from flux_gateway.gateway.messaging.orders.census import Census, NodeState
+from flux_gateway.gateway.messaging.orders.ordering import carry_out
+from flux_gateway.gateway.messaging.orders.orders import (
     DisconnectOrder,
     Order,
     OrderUnreadable,
@@ -26,9 +27,8 @@ from flux_gateway.gateway.messaging.orders import (
     decode,
     encode,
 )
-from flux_gateway.gateway.messaging.recent_orders import RecentOrders, concerns
-from flux_gateway.gateway.messaging.slices import SLICE
-from flux_gateway.gateway.messaging.surveys import Surveys
+from flux_gateway.gateway.messaging.orders.recent_orders import RecentOrders, concerns
+from flux_gateway.gateway.messaging.orders.surveys import Surveys
 from flux_gateway.messaging.codes import ClientError, Disconnect, ErrorCode
 from flux_gateway.runtime.logging import fields
 

@@ -13,16 +13,16 @@ import aiohttp
 import msgspec
 
 from flux_gateway.core.errors import FluxError
-from flux_gateway.gateway.messaging import webhook_answers
-from flux_gateway.gateway.messaging.fetching import FetchFailed, fetch, session
 from flux_gateway.gateway.messaging.settings import MessagingSettings
-from flux_gateway.gateway.messaging.webhook_answers import (
+from flux_gateway.gateway.messaging.webhooks import answers as webhook_answers
+from flux_gateway.gateway.messaging.webhooks.answers import (
     ConnectAnswer,
     PublishAnswer,
     RefreshAnswer,
     RpcAnswer,
     SubscribeAnswer,
 )
+from flux_gateway.gateway.messaging.webhooks.fetching import FetchFailed, fetch, session
 from flux_gateway.messaging.codes import ClientError, Disconnect, ErrorCode
 from flux_gateway.messaging.commands import ConnectRequest
 

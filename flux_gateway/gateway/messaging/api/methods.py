@@ -1,8 +1,8 @@
 """The methods of the HTTP API (facts, section 12). Each raises `ClientError` and `BrokerUnavailable`."""
 
 from flux_gateway.core.errors import BrokerUnavailable
-from flux_gateway.gateway.messaging import api_results as results
-from flux_gateway.gateway.messaging.api_requests import (
+from flux_gateway.gateway.messaging.api import results
+from flux_gateway.gateway.messaging.api.requests import (
     BroadcastCall,
     ChannelCall,
     ChannelsCall,
@@ -16,12 +16,12 @@ from flux_gateway.gateway.messaging.api_requests import (
     UnsubscribeCall,
     payload,
 )
-from flux_gateway.gateway.messaging.control import Control
-from flux_gateway.gateway.messaging.orders import DisconnectOrder, RefreshOrder, SubscribeOrder, UnsubscribeOrder
+from flux_gateway.gateway.messaging.api.slices import in_slices
+from flux_gateway.gateway.messaging.commands.publishing import Extra, publish_to
+from flux_gateway.gateway.messaging.commands.reading import history_of, presence_of, presence_stats_of
+from flux_gateway.gateway.messaging.orders.control import Control
+from flux_gateway.gateway.messaging.orders.orders import DisconnectOrder, RefreshOrder, SubscribeOrder, UnsubscribeOrder
 from flux_gateway.gateway.messaging.parts import Parts
-from flux_gateway.gateway.messaging.publishing import Extra, publish_to
-from flux_gateway.gateway.messaging.reading import history_of, presence_of, presence_stats_of
-from flux_gateway.gateway.messaging.slices import in_slices
 from flux_gateway.messaging.codes import ClientError, CloseCode, ErrorCode
 from flux_gateway.messaging.namespaces import Namespace
 from flux_gateway.messaging.results import PresenceStatsResult

@@ -14,9 +14,9 @@ from flux_gateway.broker.broker import Broker
 from flux_gateway.broker.events import Event
 from flux_gateway.core.errors import BrokerUnavailable
 from flux_gateway.core.session import Traffic
-from flux_gateway.gateway.messaging.channel import Channel
-from flux_gateway.gateway.messaging.retention import Retention
-from flux_gateway.gateway.messaging.subscription import Subscription
+from flux_gateway.gateway.messaging.channels.channel import Channel
+from flux_gateway.gateway.messaging.channels.retention import Retention
+from flux_gateway.gateway.messaging.channels.subscription import Subscription
 from flux_gateway.messaging.namespaces import Namespace
 from flux_gateway.messaging.positions import Position
 from flux_gateway.messaging.publication import Publication

@@ -1,9 +1,9 @@
 """The command `publish`, and the way of every publication to Redis."""
 
+from flux_gateway.gateway.messaging.channels.retention import retention
 from flux_gateway.gateway.messaging.client import Client
 from flux_gateway.gateway.messaging.parts import Parts
-from flux_gateway.gateway.messaging.retention import retention
-from flux_gateway.gateway.messaging.webhooks import Caller
+from flux_gateway.gateway.messaging.webhooks.webhooks import Caller
 from flux_gateway.messaging import permissions
 from flux_gateway.messaging.codes import ClientError, CloseCode, Disconnect, ErrorCode
 from flux_gateway.messaging.commands import Command, PublishRequest

@@ -4,11 +4,17 @@ import logging
 
 from flux_gateway.core.errors import BrokerUnavailable
 from flux_gateway.gateway.messaging.client import Client
-from flux_gateway.gateway.messaging.entering import enter, leave, settle
-from flux_gateway.gateway.messaging.orders import DisconnectOrder, Order, RefreshOrder, SubscribeOrder, UnsubscribeOrder
+from flux_gateway.gateway.messaging.commands.entering import enter, leave, settle
+from flux_gateway.gateway.messaging.commands.refreshing import unsubscribe_by_server
+from flux_gateway.gateway.messaging.commands.subscribing import Grant, granted
+from flux_gateway.gateway.messaging.orders.orders import (
+    DisconnectOrder,
+    Order,
+    RefreshOrder,
+    SubscribeOrder,
+    UnsubscribeOrder,
+)
 from flux_gateway.gateway.messaging.parts import Parts
-from flux_gateway.gateway.messaging.refreshing import unsubscribe_by_server
-from flux_gateway.gateway.messaging.subscribing import Grant, granted
 from flux_gateway.messaging.codes import (
     ClientError,
     CloseCode,

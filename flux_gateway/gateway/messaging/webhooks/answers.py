@@ -7,7 +7,7 @@ from typing import Annotated, Generic, TypeVar
 import msgspec
 from msgspec import Meta, Raw
 
-from flux_gateway.gateway.messaging.fetching import FetchFailed
+from flux_gateway.gateway.messaging.webhooks.fetching import FetchFailed
 from flux_gateway.messaging.codes import ClientError, Disconnect
 from flux_gateway.messaging.tokens import OVERRIDES, SubscriptionGrant
 

@@ -1,8 +1,8 @@
 """The commands `presence`, `presence_stats` and `history`, and the same questions of a back end."""
 
+from flux_gateway.gateway.messaging.channels.retention import retention
 from flux_gateway.gateway.messaging.client import Client
 from flux_gateway.gateway.messaging.parts import Parts
-from flux_gateway.gateway.messaging.retention import retention
 from flux_gateway.messaging import permissions
 from flux_gateway.messaging.channels import ChannelName
 from flux_gateway.messaging.codes import ClientError, CloseCode, Disconnect, ErrorCode

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import msgspec
 
 from flux_gateway import __version__
+from flux_gateway.gateway.messaging.api.patterns import compiled
 from flux_gateway.gateway.messaging.endpoint import Messaging
-from flux_gateway.gateway.messaging.patterns import compiled
 from flux_gateway.runtime.figures import ProcessFigures
 
 

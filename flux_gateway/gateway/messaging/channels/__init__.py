@@ -1,0 +1,1 @@
+"""Channels on one node: who hears them here, and the way of a publication to all of them."""

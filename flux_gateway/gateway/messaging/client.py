@@ -132,7 +132,8 @@ class Client:
         self.due_orders: frozenset[str] = frozenset()
         """Ids of orders not carried out yet: when it leaves before, the next node has to."""
         self.known_orders: tuple[str, ...] | None = None
-        """Ids of orders that the node before has seen; None when all others were carried out here."""
+        """Ids of orders that do not concern it: the node before has seen them, or they are from before it was anybody.
+        None when all others were carried out here."""
         self._undone: deque[tuple[int, bytes]] | None = None
         self._orders: deque[Callable[[], Awaitable[None]]] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -152,6 +153,10 @@ class Client:
     def busy(self) -> bool:
         """Whether it is at a command."""
         return self._task is not None
+
+    def identified(self) -> None:
+        """It is known who it is: orders from now on concern it, though it has not connected yet."""
+        self.known_orders = tuple(self._node.orders(self))
 
     def enter(self) -> None:
         """It has connected, or is restored."""

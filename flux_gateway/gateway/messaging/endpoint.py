@@ -117,7 +117,7 @@ class Messaging:
         )
         broker.on_back = self._on_back
         self.on_arrival: Callable[[Client], None] = lambda client: None
-        """Called with every client that comes from another node; it may still have to be restored."""
+        """Called with every client that has connected, or comes from another node and may still have to be restored."""
         self.orders: Callable[[Client], list[str]] = lambda client: []
         """Returns the ids of the orders of the last seconds for a client."""
         self.known = self.clients.know
@@ -284,6 +284,7 @@ class Messaging:
                 self._refused.add(client, self.now())
         if command.name == "connect" and client.present:
             self._touched.add(client, self.now())
+            self.on_arrival(client)
 
     def insufficient(self, client: Client, subscription: Subscription) -> None:
         """The client has missed publications of a channel: it is to subscribe anew from its position."""

@@ -46,6 +46,7 @@ async def connect(parts: Parts, client: Client, command: Command, request: Conne
         identity = await _identify(parts, client, request)
         client.user, client.info, client.meta = identity.user, identity.info, identity.meta
         client.expire_at, client.refreshable = identity.expire_at, identity.refreshable
+        client.identified()
         await _claim(parts, client)
         await _subscribe(parts, client, identity, request.subs, entered)
     except (ClientError, Disconnect, BrokerUnavailable):

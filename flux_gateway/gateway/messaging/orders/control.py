@@ -184,7 +184,7 @@ class Control:
         return done
 
     def _arrived(self, client: Client) -> None:
-        """A client has come from another node, or is about to be restored."""
+        """A client has connected, or has come from another node and may have to be restored."""
         client.carry(lambda: self._catch_up(client))
 
     async def _catch_up(self, client: Client) -> None:

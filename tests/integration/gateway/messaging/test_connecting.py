@@ -1,8 +1,12 @@
 """`connect` where it is refused: what it answers, when the client has to go, and that nothing stays behind."""
 
+import asyncio
+from typing import Any
+
 import pytest
 
 from flux_gateway.gateway.messaging import endpoint, turnstile
+from flux_gateway.gateway.messaging.orders.orders import DisconnectOrder, encode
 from flux_gateway.messaging.namespaces import Namespace
 from tests.integration.gateway.messaging.places import Place, Seat, run, token
 from tests.processes import Stack
@@ -43,3 +47,32 @@ def test_a_refused_connect_does_not_count_as_a_connection_of_the_user(shared: St
         await Seat().connect(place, token=token("eve"))
 
     run(shared, body, tokens=True, connections_per_user=1)
+
+
+def test_an_order_that_is_given_while_a_client_connects_is_carried_out(
+    shared: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is for somebody, and who that is has just become known."""
+
+    async def body(place: Place) -> None:
+        saving, told = asyncio.Event(), asyncio.Event()
+        save = place.broker.save_record
+
+        async def held(*arguments: Any) -> bool:
+            saving.set()
+            await told.wait()
+            return await save(*arguments)
+
+        monkeypatch.setattr(place.broker, "save_record", held)
+        seat = await Seat().open(place)
+        seat.say({"id": 1, "connect": {"token": token("eve")}})
+        await asyncio.wait_for(saving.wait(), 5)
+        place.broker.on_control(encode(DisconnectOrder(node="gateway-9", user="eve")))
+        told.set()
+        assert await seat.end() == 3503
+
+        # One that was given before is not for who connects after it.
+        monkeypatch.setattr(place.broker, "save_record", save)
+        await (await Seat().connect(place, token=token("eve"))).ask("rpc", method="still there")
+
+    run(shared, body, tokens=True)

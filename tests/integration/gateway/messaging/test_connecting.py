@@ -65,10 +65,12 @@ def test_an_order_that_is_given_while_a_client_connects_is_carried_out(
 
         monkeypatch.setattr(place.broker, "save_record", held)
         seat = await Seat().open(place)
-        seat.say({"id": 1, "connect": {"token": token("eve")}})
+        # The record of a subscription by the server is written before the client has connected.
+        seat.say({"id": 1, "connect": {"token": token("eve", channels=["news"])}})
         await asyncio.wait_for(saving.wait(), 5)
         place.broker.on_control(encode(DisconnectOrder(node="gateway-9", user="eve")))
         told.set()
+        assert "connect" in await seat.read()
         assert await seat.end() == 3503
 
         # One that was given before is not for who connects after it.

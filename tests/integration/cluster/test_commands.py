@@ -23,7 +23,7 @@ def test_status_shows_every_node_up(cluster: FluxCluster) -> None:
 
 def test_verify_passes(cluster: FluxCluster) -> None:
     results = cluster.json("verify")
-    assert [result["ok"] for result in results] == [True] * 5
+    assert [result["ok"] for result in results] == [True] * 6
 
 
 def test_a_node_that_does_not_exist_is_answered_with_those_that_do(cluster: FluxCluster) -> None:

@@ -30,7 +30,7 @@ def test_stat_and_top_find_the_members_through_the_registry(host: Host) -> None:
 
 
 def test_verify_passes_with_and_finds_fault_without_its_dashboard(host: Host) -> None:
-    assert [result["ok"] for result in host.json("verify")] == [True] * 5
+    assert [result["ok"] for result in host.json("verify")] == [True] * 6
     host.write(client='dashboard_url = "http://127.0.0.1:1/dashboard"')
     out, _ = host.flux("verify", status=1)
     assert out.count("FAILED") == 1

@@ -17,25 +17,30 @@ if idem then
     return {tonumber(offset), epoch}
   end
 end
-if ARGV[4] == '-1' then
-  call(publish, ARGV[1], 'p0::' .. ARGV[2])
-  if idem then
-    call('SET', idem, '0:', 'PX', ARGV[9])
-  end
-  return {0, ''}
-end
-local epoch = call('HGET', meta, 'e')
-if not epoch then
-  -- What an earlier stream may have left is removed below: it stands in the way of the first id.
-  epoch = ARGV[3]
-  call('HSET', meta, 'e', epoch)
-elseif ARGV[7] ~= '0' then
+local epoch, versioned = call('HGET', meta, 'e'), ARGV[7] ~= '0'
+if epoch and versioned then
   local old = call('HMGET', meta, 'v', 've', 'o')
   -- Decimal strings: a version may be larger than what a Lua number holds exactly.
   if old[1] and (ARGV[8] == '' or ARGV[8] == old[2])
     and (#old[1] > #ARGV[7] or (#old[1] == #ARGV[7] and old[1] >= ARGV[7])) then
     return {tonumber(old[3] or '0'), epoch}
   end
+end
+if ARGV[4] == '-1' then
+  if versioned then
+    call('HSET', meta, 'e', epoch or ARGV[3], 'v', ARGV[7], 've', ARGV[8])
+    call('PEXPIRE', meta, ARGV[6])
+  end
+  call(publish, ARGV[1], 'p0::' .. ARGV[2])
+  if idem then
+    call('SET', idem, '0:', 'PX', ARGV[9])
+  end
+  return {0, ''}
+end
+if not epoch then
+  -- What an earlier stream may have left is removed below: it stands in the way of the first id.
+  epoch = ARGV[3]
+  call('HSET', meta, 'e', epoch)
 end
 local offset = call('HINCRBY', meta, 'o', 1)
 local id = string.format('%.0f', offset)
@@ -48,7 +53,7 @@ if added['err'] then
   call('XADD', stream, '1-0', 'p', ARGV[2])
 end
 call('PEXPIRE', stream, ARGV[5])
-if ARGV[7] ~= '0' then
+if versioned then
   call('HSET', meta, 'v', ARGV[7], 've', ARGV[8])
 end
 call('PEXPIRE', meta, ARGV[6])

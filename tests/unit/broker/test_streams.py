@@ -310,6 +310,23 @@ def test_without_history_it_is_delivered_and_nothing_else(server: RedisServer) -
     run(main())
 
 
+def test_versions_count_also_for_what_is_not_kept(server: RedisServer) -> None:
+    async def main() -> None:
+        async with broker(server) as one:
+            heard = Heard(one)
+            await one.subscribe("news")
+            for version in (5, 4, 5, 6):
+                await publish(one, "news", str(version), version=version, skip_history=True)
+            assert (await publish(one, "news", "6 kept", version=6)).offset == 0
+            assert (await publish(one, "news", "7", version=7)).offset == 1
+            assert (await publish(one, "news", "7 again", version=7, skip_history=True)).offset == 1
+            await publish(one, "news", "end")
+            await until(lambda: b"end" in heard.data("news"))
+            assert heard.data("news") == [b"5", b"6", b"7", b"end"]
+
+    run(main())
+
+
 def test_what_is_not_written_by_a_node_is_passed_over(server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         async with broker(server) as one:

@@ -72,3 +72,16 @@ def test_the_daemons_redis_user_may_do_what_the_scripts_do() -> None:
     called = {name.lower() for name in re.findall(r"redis\.p?call\(\s*['\"](\w+)", scripts)}
     assert {"hset", "set"} <= called
     assert called - allowed == set()
+
+
+def test_argument_specs_name_only_variables_that_every_inventory_has() -> None:
+    """Ansible resolves the defaults in them: one that is not there ends the deployment."""
+    named = {
+        name for role in ROLES for name in re.findall(r"\bflux_\w+", " ".join(_templates(role)))
+    }  # fmt: skip
+    assert named <= {"flux_address", *load(ROOT / "inventory/group_vars/all.yml")}
+
+
+def _templates(role: Path) -> list[str]:
+    options = load(role / "meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+    return [str(option["default"]) for option in options.values() if "{{" in str(option.get("default", ""))]

@@ -43,12 +43,12 @@ if [ ! -e "$redis/usr/bin/redis-server" ]; then
     apt-get update -qq
     (cd "$unpacked/packages" && apt-get download -qq redis-server redis-tools liblzf1 libjemalloc2 libatomic1)
     for package in "$unpacked"/packages/*.deb; do
-      dpkg -x "$package" "$unpacked/root"
+      dpkg -x "$package" "$unpacked/tree"
     done
-    version=$(LD_LIBRARY_PATH=$(printf '%s:' "$unpacked"/root/usr/lib/*-linux-gnu*) \
-              "$unpacked/root/usr/bin/redis-server" --version)
+    version=$(LD_LIBRARY_PATH=$(printf '%s:' "$unpacked"/tree/usr/lib/*-linux-gnu*) \
+              "$unpacked/tree/usr/bin/redis-server" --version)
     case "$version" in
-      *v=[7-9].*) rm -rf "$redis"; cp -r "$unpacked/root" "$redis" ;;
+      *v=[7-9].*) rm -rf "$redis"; cp -r "$unpacked/tree" "$redis" ;;
       *) echo "flux: apt has no Redis 7 but: $version; the tests that use it are skipped" >&2 ;;
     esac
   fi

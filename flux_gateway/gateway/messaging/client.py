@@ -11,7 +11,7 @@ from typing import Protocol
 
 from flux_gateway.core.errors import Unmovable
 from flux_gateway.core.frames import TEXT, Buffer
-from flux_gateway.core.frozen import LIMIT, Frozen
+from flux_gateway.core.frozen import LIMIT
 from flux_gateway.core.session import Session
 from flux_gateway.gateway.connection import Connection
 from flux_gateway.gateway.messaging.channels.subscription import Subscription
@@ -19,11 +19,11 @@ from flux_gateway.gateway.messaging.encodings import WEBSOCKET_JSON, WEBSOCKET_P
 from flux_gateway.gateway.messaging.pace import Pace
 from flux_gateway.messaging import state
 from flux_gateway.messaging.codec import Malformed, NotJson
-from flux_gateway.messaging.codes import ClientError, CloseCode, Disconnect
+from flux_gateway.messaging.codes import ClientError, CloseCode, Disconnect, unsubscribe_reason
 from flux_gateway.messaging.commands import Command
 from flux_gateway.messaging.positions import Position
 from flux_gateway.messaging.publication import ClientInfo
-from flux_gateway.messaging.results import Push, Result
+from flux_gateway.messaging.results import Push, Result, Unsubscribe
 from flux_gateway.messaging.state import ClientState
 
 _MANY = 16
@@ -123,7 +123,7 @@ class Client:
         self.secret = ""
         """What requests have to know that bring its commands; empty where these come by its own connection."""
         self.connection: Connection
-        self.thawed: Frozen | None = None
+        self.thawed: ClientState | None = None
         """As it came from another node, until it has its connection here."""
         self.owed = 0
         """Pings it has not answered, also those of the nodes before."""
@@ -188,8 +188,7 @@ class Client:
         if self._undone is None:
             self._undone = deque()
         self._undone += frames
-        if self._task is None and self.stage is not Stage.RESTORING:
-            self._task = self._node.start(self)
+        self.resume()
         if (len(self._undone) > _MANY or self._size() > _MUCH) and not self.connection.held:
             self.connection.hold()
 
@@ -197,7 +196,7 @@ class Client:
         return sum(len(payload) for _, payload in self._undone or ())
 
     def resume(self) -> None:
-        """Work off what has waited while the client was being restored, or did not take what it was told."""
+        """Work off what waits, unless that is under way, or the client is being restored."""
         if (self._undone or self._orders) and self._task is None and self.stage is not Stage.RESTORING:
             self._task = self._node.start(self)
 
@@ -209,8 +208,7 @@ class Client:
         if self._orders is None:
             self._orders = deque()
         self._orders.append(order)
-        if self._task is None and self.stage is not Stage.RESTORING:
-            self._task = self._node.start(self)
+        self.resume()
 
     async def work(self) -> None:
         """Carry out what waits, until there is nothing more or the session is to leave."""
@@ -302,6 +300,10 @@ class Client:
             self.write(self.encoding.codec.push(channel, push))
         except NotJson:
             self.disconnect(Disconnect(CloseCode.INAPPROPRIATE_PROTOCOL))
+
+    def unsubscribed(self, channel: str, code: int, reason: str = "") -> None:
+        """Say that a subscription is over, by default with the reason that goes with the code."""
+        self.push(channel, Unsubscribe(code=code, reason=reason or unsubscribe_reason(code)))
 
     def disconnect(self, error: Disconnect) -> None:
         """End the connection."""

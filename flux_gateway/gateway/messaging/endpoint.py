@@ -43,11 +43,10 @@ from flux_gateway.messaging.codes import (
     Disconnect,
     ErrorCode,
     UnsubscribeCode,
-    unsubscribe_reason,
 )
 from flux_gateway.messaging.commands import Command
 from flux_gateway.messaging.positions import Position
-from flux_gateway.messaging.results import Unsubscribe
+from flux_gateway.messaging.state import ClientState
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +104,7 @@ class Messaging:
             settings=settings,
             channels=settings.channels(),
             broker=broker,
-            hub=Hub(broker, node.counters.traffic, lambda rules: retention(rules, settings)),
+            hub=Hub(broker, node.counters.traffic, lambda rules: retention(rules, settings), self.own),
             records=Records(broker, settings.record_ttl, self.own),
             webhooks=webhooks,
             keys=keys,
@@ -138,7 +137,6 @@ class Messaging:
     async def close(self) -> None:
         """End every task."""
         self.parts.turnstile.close()
-        self.parts.hub.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -203,9 +201,10 @@ class Messaging:
             except ClientError as error:
                 raise ThawError(f"a channel of this client is not configured here: {error}") from error
             client.stage = Stage.CONNECTED if frozen.client else Stage.NEW
+            client.thawed = frozen
         else:
             client.stage = Stage.RESTORING
-        client.thawed = kept
+            client.thawed = ClientState()
         return client
 
     def started(self, connection: Connection) -> None:
@@ -220,7 +219,9 @@ class Messaging:
             self.own(self._restore(client), "restore")
         elif client.stage is Stage.NEW:
             self._unconnected.add(client, self.now())
-        if client.present and kept is not None:
+        if kept is None:
+            return
+        if client.present:
             self._touched.add(client, self.now())
             self._returning.add(client, self.now())
             self.parts.expiries.watch(client)
@@ -228,14 +229,10 @@ class Messaging:
             for subscription in client.subscriptions.values():
                 self.parts.expiries.watch(subscription)
                 self.own(restoring.take_up(self.parts, subscription), "take up")
-        if kept is not None and kept.application:
-            frozen = state.decode(kept.application)
-            if client.present:
-                self.parts.pings.add_due(connection, frozen.ping_in)
-            if frozen.undone:
-                client.take(list(frozen.undone))
-        if kept is not None:
-            self.on_arrival(client)
+            self.parts.pings.add_due(connection, kept.ping_in)
+        if kept.undone:
+            client.take(list(kept.undone))
+        self.on_arrival(client)
 
     async def _restore(self, client: Client) -> None:
         await restoring.restore(self.parts, client)
@@ -295,8 +292,7 @@ class Messaging:
         abandon(self.parts, subscription)
         client.resuming[subscription.channel] = subscription
         self._returning.add(client, self.now())
-        code = UnsubscribeCode.INSUFFICIENT
-        client.push(subscription.channel, Unsubscribe(code=code, reason=unsubscribe_reason(code)))
+        client.unsubscribed(subscription.channel, UnsubscribeCode.INSUFFICIENT)
 
     def position(self, subscription: Subscription) -> Position:
         """How far the client has been served in a channel."""

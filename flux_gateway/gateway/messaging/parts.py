@@ -34,3 +34,7 @@ class Parts:
     counters: MessagingCounters
     wall_clock: Callable[[], float]
     """Unix seconds."""
+
+    def ttl(self, expire_at: float) -> int:
+        """Return the whole seconds until unix time `expire_at`, as clients are told: never 0, which would be none."""
+        return max(1, round(expire_at - self.wall_clock()))

@@ -38,9 +38,7 @@ class Records:
     def later(self, client: Client) -> None:
         """Have the record written soon, or as soon as Redis answers."""
         self._stale[client] = None
-        if not self._writing and self._broker.available:
-            self._writing = True
-            self._start(self._write(), "session records")
+        self.on_back()
 
     def forget(self, client: Client) -> None:
         """The client is not here any more."""
@@ -63,7 +61,7 @@ class Records:
             self._writing = False
 
     def on_back(self) -> None:
-        """Redis answers again: write what could not be written."""
-        if self._stale and not self._writing:
+        """Write what could not be written, if Redis answers."""
+        if self._stale and not self._writing and self._broker.available:
             self._writing = True
             self._start(self._write(), "session records")

@@ -10,10 +10,9 @@ from flux_gateway.gateway.messaging.commands.entering import enter, settle
 from flux_gateway.gateway.messaging.encodings import BY_NAME
 from flux_gateway.gateway.messaging.parts import Parts
 from flux_gateway.messaging import state
-from flux_gateway.messaging.codes import ClientError, CloseCode, Disconnect, UnsubscribeCode, unsubscribe_reason
+from flux_gateway.messaging.codes import ClientError, CloseCode, Disconnect, UnsubscribeCode
 from flux_gateway.messaging.positions import Position
 from flux_gateway.messaging.publication import Publication
-from flux_gateway.messaging.results import Unsubscribe
 from flux_gateway.messaging.state import ClientState
 from flux_gateway.runtime.logging import fields
 
@@ -98,14 +97,13 @@ async def _restore(parts: Parts, client: Client, kept: ClientState) -> None:
         raise Disconnect(CloseCode.INSUFFICIENT_STATE)
     client.subscriptions.clear()
     parts.pings.add_due(client.connection, random.uniform(0, _SOON))  # noqa: S311 - spreads load, keeps no secret
-    code = UnsubscribeCode.INSUFFICIENT
     # All of them first: if the client leaves meanwhile, it leaves all of them.
     client.resuming = {one.channel: one for one in subscriptions}
     for one in subscriptions:
         one.resume = None
         if not one.server_side:
             parts.counters.insufficient += 1
-            client.push(one.channel, Unsubscribe(code=code, reason=unsubscribe_reason(code)))
+            client.unsubscribed(one.channel, UnsubscribeCode.INSUFFICIENT)
     for one in subscriptions:
         if one.server_side:
             try:

@@ -36,21 +36,23 @@ _GRACE = 1.0
 class Hub:
     """Opens a channel with its first subscriber and closes it with its last."""
 
-    def __init__(self, broker: Broker, traffic: Traffic, retention: Callable[[Namespace], Retention]) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        traffic: Traffic,
+        retention: Callable[[Namespace], Retention],
+        start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
+    ) -> None:
+        """`start` runs a coroutine in a task that is owned."""
         self.traffic = traffic
         self.channels: dict[str, Channel] = {}
         self._broker = broker
         self._retention = retention
+        self._start = start
         self._changed: set[Channel] = set()
         self._back = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         broker.on_event = self._take
-
-    def close(self) -> None:
-        """End what is under way."""
-        for task in self._tasks:
-            task.cancel()
 
     # What comes from Redis.
 
@@ -73,17 +75,6 @@ class Hub:
     def refill(self, channel: Channel) -> None:
         """Read from the channel's stream what did not come by itself."""
         channel.work = self._start(self._refill(channel), f"refill {channel.name}")
-
-    def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("hub", exc_info=task.exception())
 
     def _alive(self, channel: Channel) -> bool:
         return self.channels.get(channel.name) is channel

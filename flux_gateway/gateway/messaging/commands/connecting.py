@@ -78,7 +78,7 @@ async def connect(parts: Parts, client: Client, command: Command, request: Conne
         node=parts.node_id if client.secret else "",
     )
     if identity.expire_at and identity.refreshable:
-        result.expires, result.ttl = True, max(1, round(identity.expire_at - parts.wall_clock()))
+        result.expires, result.ttl = True, parts.ttl(identity.expire_at)
     client.reply(command, result)
     for subscription, entry in entered:
         await settle(parts, entry, subscription)
@@ -117,11 +117,11 @@ async def _by_token(parts: Parts, text: str) -> Identity:
 
 async def _claim(parts: Parts, client: Client) -> None:
     """Count the client among its user's connections. Without Redis the limit is not enforced."""
-    settings = parts.settings
+    limit, ttl = parts.settings.connections_per_user, parts.settings.presence_ttl
+    if not client.user or not limit:
+        return
     try:
-        within = await parts.broker.claim_connection(
-            client.user, client.id, settings.connections_per_user, settings.presence_ttl
-        ) if client.user and settings.connections_per_user else True
+        within = await parts.broker.claim_connection(client.user, client.id, limit, ttl)
     except BrokerUnavailable:
         return
     if not within:

@@ -58,7 +58,7 @@ async def enter(
         abandon(parts, subscription)
         raise
     if subscription.expire_at and subscription.refreshable:
-        result.expires, result.ttl = True, max(1, round(subscription.expire_at - parts.wall_clock()))
+        result.expires, result.ttl = True, parts.ttl(subscription.expire_at)
     parts.expiries.watch(subscription)
     return Entry(result, position)
 

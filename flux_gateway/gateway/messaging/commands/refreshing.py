@@ -6,6 +6,7 @@ from flux_gateway.gateway.messaging.client import Client
 from flux_gateway.gateway.messaging.commands.entering import abandon, leave
 from flux_gateway.gateway.messaging.commands.subscribing import check_token
 from flux_gateway.gateway.messaging.parts import Parts
+from flux_gateway.gateway.messaging.webhooks.answers import RefreshAnswer
 from flux_gateway.gateway.messaging.webhooks.webhooks import Caller, WebhookFailed
 from flux_gateway.messaging.codes import (
     ClientError,
@@ -13,10 +14,9 @@ from flux_gateway.messaging.codes import (
     Disconnect,
     ErrorCode,
     UnsubscribeCode,
-    unsubscribe_reason,
 )
 from flux_gateway.messaging.commands import Command, RefreshRequest, SubRefreshRequest
-from flux_gateway.messaging.results import RefreshResult, SubRefreshResult, Unsubscribe
+from flux_gateway.messaging.results import RefreshResult, SubRefreshResult
 from flux_gateway.messaging.tokens import TokenExpired, TokenInvalid
 
 _AGAIN = 60.0
@@ -44,7 +44,7 @@ async def refresh(parts: Parts, client: Client, command: Command, request: Refre
     parts.records.later(client)
     result = RefreshResult(client=client.id, version=__version__)
     if client.expire_at:
-        result.expires, result.ttl = True, _left(parts, client.expire_at)
+        result.expires, result.ttl = True, parts.ttl(client.expire_at)
     client.reply(command, result)
 
 
@@ -69,12 +69,8 @@ async def sub_refresh(parts: Parts, client: Client, command: Command, request: S
     parts.records.later(client)
     result = SubRefreshResult()
     if subscription.expire_at:
-        result.expires, result.ttl = True, _left(parts, subscription.expire_at)
+        result.expires, result.ttl = True, parts.ttl(subscription.expire_at)
     client.reply(command, result)
-
-
-def _left(parts: Parts, expire_at: float) -> int:
-    return max(1, round(expire_at - parts.wall_clock()))
 
 
 async def expire(parts: Parts, client: Client, channel: str) -> None:
@@ -96,13 +92,12 @@ async def _expire_connection(parts: Parts, client: Client) -> None:
     try:
         answer = await parts.webhooks.refresh(Caller.of(client))
     except WebhookFailed:
-        client.expire_at = parts.wall_clock() + _AGAIN
-    else:
-        if answer is None or answer.expired or 0 < answer.expire_at <= parts.wall_clock():
-            raise Disconnect(CloseCode.EXPIRED)
-        client.expire_at = answer.expire_at
-        client.info = answer.info or client.info
-        client.meta = answer.meta or client.meta
+        answer = RefreshAnswer(expired=False, expire_at=parts.wall_clock() + _AGAIN, info=b"")
+    if answer is None or answer.expired or 0 < answer.expire_at <= parts.wall_clock():
+        raise Disconnect(CloseCode.EXPIRED)
+    client.expire_at = answer.expire_at
+    client.info = answer.info or client.info
+    client.meta = answer.meta or client.meta
     if client.present:
         parts.expiries.watch(client)
         parts.records.later(client)
@@ -113,11 +108,7 @@ async def _expire_subscription(parts: Parts, client: Client, subscription: Subsc
         try:
             answer = await parts.webhooks.sub_refresh(Caller.of(client), subscription.channel)
         except WebhookFailed:
-            if client.subscriptions.get(subscription.channel) is not subscription:
-                return
-            subscription.expire_at = parts.wall_clock() + _AGAIN
-            parts.expiries.watch(subscription)
-            return
+            answer = RefreshAnswer(expired=False, expire_at=parts.wall_clock() + _AGAIN, info=b"")
         if client.subscriptions.get(subscription.channel) is not subscription:
             return  # the client has ended it, perhaps for another one
         if answer is not None and not answer.expired:
@@ -133,5 +124,5 @@ async def unsubscribe_by_server(
     """End a subscription and say so to the client."""
     # Before anything is waited for: a session that moves meanwhile would leave the client untold.
     abandon(parts, subscription)
-    client.push(subscription.channel, Unsubscribe(code=code, reason=reason or unsubscribe_reason(code)))
+    client.unsubscribed(subscription.channel, code, reason)
     await leave(parts, subscription)

@@ -20,11 +20,10 @@ from flux_gateway.messaging.codes import (
     CloseCode,
     Disconnect,
     UnsubscribeCode,
-    unsubscribe_reason,
 )
 from flux_gateway.messaging.commands import SubscribeRequest
 from flux_gateway.messaging.positions import Position
-from flux_gateway.messaging.results import RefreshPush, Subscribe, Unsubscribe
+from flux_gateway.messaging.results import RefreshPush, Subscribe
 from flux_gateway.runtime.logging import fields
 
 log = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ def _refresh(parts: Parts, order: RefreshOrder, client: Client) -> None:
     client.expire_at, client.info = order.expire_at, order.info or client.info
     parts.expiries.watch(client)
     parts.records.later(client)
-    left = max(1, round(order.expire_at - now)) if order.expire_at else 0
+    left = parts.ttl(order.expire_at) if order.expire_at else 0
     client.push("", RefreshPush(expires=bool(left), ttl=left))
 
 
@@ -65,7 +64,7 @@ async def _unsubscribe(parts: Parts, order: UnsubscribeOrder, client: Client) ->
     if returning is not None:
         # It was told to subscribe anew and has not done so yet: now it must not.
         await leave(parts, returning)
-        client.push(order.channel, Unsubscribe(code=code, reason=unsubscribe_reason(code)))
+        client.unsubscribed(order.channel, code)
 
 
 async def _subscribe(parts: Parts, order: SubscribeOrder, client: Client) -> None:

@@ -1,4 +1,4 @@
-"""Three hosts after a fail-over and another run of the role, seen from each of them."""
+"""Three hosts after a fail-over and another run of the role, seen from each of them; before any further fail-over."""
 
 import os
 from pathlib import Path

@@ -1,6 +1,7 @@
 """The pump of one open session: bytes between its transport and its protocol, and nothing else."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Protocol
 
@@ -29,7 +30,9 @@ class Owner(Protocol):
 class Connection(asyncio.Protocol):
     """Receive -> session -> one write per burst. A client that does not read is not read from either."""
 
-    __slots__ = ("_allowance", "_node", "blocked", "bucket", "held", "proxy", "proxy_id", "session", "transport")
+    __slots__ = (
+        "_allowance", "_direct", "_node", "blocked", "bucket", "held", "proxy", "proxy_id", "session", "transport",
+    )  # fmt: skip
 
     def __init__(self, node: Owner, transport: asyncio.Transport, session: Session, proxy_id: str = "") -> None:
         self._node = node
@@ -41,6 +44,9 @@ class Connection(asyncio.Protocol):
         """While the session is detaching: how its proxy is told what became of it."""
         self.blocked = False
         """The client does not take what waits for it."""
+        self._direct = -1
+        """The socket, to write to past the transport; -1 when something waits there, or the end has begun. No transport
+        closes its socket before `connection_lost`, so the number cannot be another connection's."""
         self._allowance = 0
         """Size of a large answer that is on its way: what waits behind it is judged without it."""
         self.held = False
@@ -55,21 +61,43 @@ class Connection(asyncio.Protocol):
             return  # lingering: what comes after the last word is dropped
         answer = session.receive(data)
         if answer:
-            self.transport.write(answer)
+            self._write(answer)
         if self.session.ended:
+            self._direct = -1
             self._finish()
         elif self.blocked:
             self._check_outbox()
 
+    def _write(self, data: bytes) -> None:
+        transport = self.transport
+        transport.write(data)
+        if transport.get_write_buffer_size():
+            self._direct = -1
+
     def send(self, data: bytes) -> None:
         """Write frames that nobody asked for (pings, closes, publications)."""
-        if data and not self.session.ended and not self.transport.is_closing():
-            # Judged by what waits already: one large answer is no fault of its client.
-            if self.blocked and self._check_outbox():
+        if not data:
+            return
+        if self._direct >= 0:
+            # One publication goes to thousands: all that is looked at here is this object, and the kernel.
+            try:
+                sent = os.write(self._direct, data)
+            except OSError:
+                sent = 0  # the transport will see for itself
+            if sent == len(data):
                 return
-            if len(data) > self._node.settings.outbox_limit:
-                self._allowance += len(data)
-            self.transport.write(data)
+            data = data[sent:]
+        session, transport = self.session, self.transport
+        if session.ended or not session.open or transport.is_closing():
+            return
+        # Judged by what waits already: one large answer is no fault of its client.
+        if self.blocked and self._check_outbox():
+            return
+        if len(data) > self._node.settings.outbox_limit:
+            self._allowance += len(data)
+        self._write(data)
+        if not transport.get_write_buffer_size():
+            self._direct = transport.get_extra_info("socket").fileno()
 
     def pause_writing(self) -> None:
         """The client does not keep up: stop taking more from it until it has read."""
@@ -110,6 +138,7 @@ class Connection(asyncio.Protocol):
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake; the node ends the connection if the client does not answer in time."""
         data = self.session.close(code, reason)
+        self._direct = -1
         if data:
             self.transport.write(data)
             self._node.ending(self)
@@ -140,9 +169,11 @@ class Connection(asyncio.Protocol):
         self.transport.close()
 
     def _end_of_stream(self) -> None:
+        self._direct = -1
         if self.proxy is None or not self._node.release(self):
             self.session.eof()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is over, for whatever reason."""
+        self._direct = -1
         self._node.forget(self)

@@ -283,10 +283,6 @@ class Client:
         if self.stage is not Stage.OVER:
             self.connection.send(self.encoding.wrap([record]))
 
-    def send(self, data: bytes) -> None:
-        """Send frames that were encoded for all clients of this encoding."""
-        self.connection.send(data)
-
     def reply(self, command: Command, result: Result) -> None:
         """Answer a command."""
         try:

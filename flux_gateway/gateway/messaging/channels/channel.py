@@ -12,6 +12,7 @@ from msgspec import structs
 
 from flux_gateway.broker.events import Event, Kind
 from flux_gateway.core.session import Traffic
+from flux_gateway.gateway.connection import Connection
 from flux_gateway.gateway.messaging.channels.subscription import Subscription
 from flux_gateway.gateway.messaging.encodings import Encoding
 from flux_gateway.messaging.codec import NotJson
@@ -50,7 +51,8 @@ class Channel:
         self.epoch = ""
         self.known = False
         """Redis has confirmed the subscription, and where the stream stands."""
-        self.members: dict[Encoding, dict[Subscription, None]] = {}
+        self.members: dict[Encoding, dict[Subscription, Connection]] = {}
+        """With the connections at hand: a publication then looks at nothing else of a client."""
         self.joining: dict[Subscription, list[Event]] = {}
         self.ahead: set[Subscription] = set()
         self.batch: list[Event] = []
@@ -163,7 +165,8 @@ class Channel:
     def _level(self, subscription: Subscription) -> None:
         subscription.ahead = 0
         self.ahead.discard(subscription)
-        self.members.setdefault(subscription.client.encoding, {})[subscription] = None
+        client = subscription.client
+        self.members.setdefault(client.encoding, {})[subscription] = client.connection
 
     def leave(self, subscription: Subscription) -> None:
         """The client does not hear it any more. What came before is delivered."""
@@ -194,29 +197,32 @@ class Channel:
         plain = all(event.kind is Kind.PUBLICATION for event in batch)
         for encoding, group in [*self.members.items()]:
             if plain:
-                self._spread(encoding, [*group], batch)
+                self._spread(encoding, group, batch)
             else:
-                self._spread_membership(encoding, [*group], batch)
+                self._spread_membership(encoding, group, batch)
         for subscription in [*self.ahead]:
             self._send(subscription, batch, Position(subscription.ahead, self.epoch))
             if subscription.ahead <= self.offset:
                 self._level(subscription)
 
-    def _spread(self, encoding: Encoding, group: list[Subscription], events: list[Event]) -> None:
+    def _spread(self, encoding: Encoding, group: dict[Subscription, Connection], events: list[Event]) -> None:
         try:
             data = self._encoded(encoding, events)
         except NotJson:
-            self._unreadable(group)
+            self._unreadable([*group])
             return
-        for subscription in group:
-            subscription.client.send(data)
-        self._count(events, len(group))
+        connections = [*group.values()]  # one that is closed on the way leaves the group
+        for connection in connections:
+            connection.send(data)
+        self._count(events, len(connections))
 
-    def _spread_membership(self, encoding: Encoding, group: list[Subscription], events: list[Event]) -> None:
+    def _spread_membership(
+        self, encoding: Encoding, group: dict[Subscription, Connection], events: list[Event]
+    ) -> None:
         """Joins and leaves are for those who asked for them."""
         without = [event for event in events if event.kind is Kind.PUBLICATION]
         for wanted, chosen in ((True, events), (False, without)):
-            part = [one for one in group if one.join_leave is wanted]
+            part = {one: connection for one, connection in group.items() if one.join_leave is wanted}
             if part and chosen:
                 self._spread(encoding, part, chosen)
 
@@ -230,7 +236,7 @@ class Channel:
         if not chosen:
             return
         try:
-            subscription.client.send(self._encoded(subscription.client.encoding, chosen))
+            subscription.client.connection.send(self._encoded(subscription.client.encoding, chosen))
         except NotJson:
             self._unreadable([subscription])
         else:

@@ -35,10 +35,11 @@ class Hub:
 
 
 class Listener:
-    """A client that keeps what it is sent."""
+    """A client, and its connection, that keeps what it is sent."""
 
     def __init__(self, encoding: Encoding = WEBSOCKET_JSON) -> None:
         self.encoding = encoding
+        self.connection = self
         self.heard: list[bytes] = []
         self.missed = 0
         self.ended: Disconnect | None = None

@@ -6,6 +6,7 @@ client is being subscribed, `ahead` holds clients that learnt from the history w
 """
 
 import asyncio
+from collections import defaultdict
 from typing import Protocol
 
 from msgspec import structs
@@ -21,6 +22,9 @@ from flux_gateway.messaging.namespaces import Namespace
 from flux_gateway.messaging.positions import Position
 from flux_gateway.messaging.publication import ClientInfo, Publication
 from flux_gateway.messaging.results import Join, Leave
+
+Outgoing = defaultdict[Connection, list[bytes]]
+"""Frames of several channels: a client that hears more than one of them gets all of it in one write."""
 
 
 class Owner(Protocol):
@@ -186,8 +190,11 @@ class Channel:
 
     # The way out.
 
-    def deliver(self) -> None:
-        """Send what came: encoded once for all clients with the same encoding."""
+    def deliver(self, outgoing: Outgoing | None = None) -> None:
+        """Send what came: encoded once for all clients with the same encoding.
+
+        With `outgoing` it is put there, and the caller sends it in this turn of the loop.
+        """
         batch = self.batch
         if not batch:
             return
@@ -197,50 +204,53 @@ class Channel:
         plain = all(event.kind is Kind.PUBLICATION for event in batch)
         for encoding, group in [*self.members.items()]:
             if plain:
-                self._spread(encoding, group, batch)
+                self._spread(encoding, group, batch, outgoing)
             else:
-                self._spread_membership(encoding, group, batch)
+                self._spread_membership(encoding, group, batch, outgoing)
         for subscription in [*self.ahead]:
-            self._send(subscription, batch, Position(subscription.ahead, self.epoch))
+            self._send(subscription, batch, Position(subscription.ahead, self.epoch), outgoing)
             if subscription.ahead <= self.offset:
                 self._level(subscription)
 
-    def _spread(self, encoding: Encoding, group: dict[Subscription, Connection], events: list[Event]) -> None:
+    def _spread(
+        self, encoding: Encoding, group: dict[Subscription, Connection], events: list[Event], outgoing: Outgoing | None
+    ) -> None:
         try:
             data = self._encoded(encoding, events)
         except NotJson:
             self._unreadable([*group])
             return
         connections = [*group.values()]  # one that is closed on the way leaves the group
-        for connection in connections:
-            connection.send(data)
+        if outgoing is None:
+            for connection in connections:
+                connection.send(data)
+        else:
+            for connection in connections:
+                outgoing[connection].append(data)
         self._count(events, len(connections))
 
     def _spread_membership(
-        self, encoding: Encoding, group: dict[Subscription, Connection], events: list[Event]
+        self, encoding: Encoding, group: dict[Subscription, Connection], events: list[Event], outgoing: Outgoing | None
     ) -> None:
         """Joins and leaves are for those who asked for them."""
         without = [event for event in events if event.kind is Kind.PUBLICATION]
         for wanted, chosen in ((True, events), (False, without)):
             part = {one: connection for one, connection in group.items() if one.join_leave is wanted}
             if part and chosen:
-                self._spread(encoding, part, chosen)
+                self._spread(encoding, part, chosen, outgoing)
 
-    def _send(self, subscription: Subscription, events: list[Event], after: Position) -> None:
+    def _send(
+        self, subscription: Subscription, events: list[Event], after: Position, outgoing: Outgoing | None = None
+    ) -> None:
         """Send one client what is beyond `after`."""
         chosen = [
             event
             for event in events
             if (subscription.join_leave if event.kind is not Kind.PUBLICATION else _beyond(event, after))
         ]
-        if not chosen:
-            return
-        try:
-            subscription.client.connection.send(self._encoded(subscription.client.encoding, chosen))
-        except NotJson:
-            self._unreadable([subscription])
-        else:
-            self._count(chosen, 1)
+        if chosen:
+            client = subscription.client
+            self._spread(client.encoding, {subscription: client.connection}, chosen, outgoing)
 
     def _encoded(self, encoding: Encoding, events: list[Event]) -> bytes:
         push = encoding.codec.push

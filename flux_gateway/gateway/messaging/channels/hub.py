@@ -6,6 +6,7 @@ its end. When the connection to Redis was broken, each channel's position is com
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ from flux_gateway.broker.broker import Broker
 from flux_gateway.broker.events import Event
 from flux_gateway.core.errors import BrokerUnavailable
 from flux_gateway.core.session import Traffic
-from flux_gateway.gateway.messaging.channels.channel import Channel
+from flux_gateway.gateway.messaging.channels.channel import Channel, Outgoing
 from flux_gateway.gateway.messaging.channels.retention import Retention
 from flux_gateway.gateway.messaging.channels.subscription import Subscription
 from flux_gateway.messaging.namespaces import Namespace
@@ -49,7 +50,7 @@ class Hub:
         self._broker = broker
         self._retention = retention
         self._start = start
-        self._changed: set[Channel] = set()
+        self._changed: dict[Channel, None] = {}
         self._back = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         broker.on_event = self._take
@@ -65,12 +66,18 @@ class Hub:
         """Deliver the channel's batch at the end of this turn of the loop."""
         if not self._changed:
             self._loop.call_soon(self._deliver)
-        self._changed.add(channel)
+        self._changed[channel] = None
 
     def _deliver(self) -> None:
-        changed, self._changed = self._changed, set()
+        changed, self._changed = [*self._changed], {}
+        if len(changed) == 1:
+            changed[0].deliver()
+            return
+        outgoing: Outgoing = defaultdict(list)
         for channel in changed:
-            channel.deliver()
+            channel.deliver(outgoing)
+        for connection, frames in outgoing.items():
+            connection.send(b"".join(frames))
 
     def refill(self, channel: Channel) -> None:
         """Read from the channel's stream what did not come by itself."""
@@ -184,7 +191,7 @@ class Hub:
             for pending in (channel.work, *channel.waiters):
                 if pending is not None:
                     pending.cancel()
-            self._changed.discard(channel)
+            self._changed.pop(channel, None)
             self._broker.unsubscribe(channel.name)
 
     # Whether anything got lost on the way.

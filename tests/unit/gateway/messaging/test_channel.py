@@ -10,10 +10,10 @@ from flux_gateway.gateway.messaging.channels.channel import Channel
 from flux_gateway.gateway.messaging.channels.subscription import Subscription
 from flux_gateway.gateway.messaging.client import Client
 from flux_gateway.gateway.messaging.encodings import WEBSOCKET_JSON, WEBSOCKET_PROTOBUF, Encoding
-from flux_gateway.messaging.codes import Disconnect
 from flux_gateway.messaging.namespaces import Namespace
 from flux_gateway.messaging.positions import Position
 from flux_gateway.messaging.publication import ClientInfo, Publication
+from tests.unit.gateway.messaging.listener import Listener
 
 KEPT = Namespace(history_size=10, history_ttl=60)
 PLAIN = Namespace()
@@ -32,30 +32,6 @@ class Hub:
 
     def refill(self, channel: Channel) -> None:
         self.refills += 1
-
-
-class Listener:
-    """A client, and its connection, that keeps what it is sent."""
-
-    def __init__(self, encoding: Encoding = WEBSOCKET_JSON) -> None:
-        self.encoding = encoding
-        self.connection = self
-        self.heard: list[bytes] = []
-        self.missed = 0
-        self.ended: Disconnect | None = None
-
-    def send(self, data: bytes) -> None:
-        self.heard.append(data)
-
-    def insufficient(self, subscription: Subscription) -> None:
-        self.missed += 1
-
-    def disconnect(self, error: Disconnect) -> None:
-        self.ended = error
-
-    def data(self) -> list[str]:
-        """The payloads, which tests make single capital letters in quotes."""
-        return [chr(data[at + 1]) for data in self.heard for at in range(len(data)) if data[at : at + 1] == b"'"]
 
 
 def _event(offset: int, letter: str, epoch: str = "e") -> Event:

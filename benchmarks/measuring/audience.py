@@ -58,6 +58,11 @@ class Audience:
     def __len__(self) -> int:
         return len(self._sockets)
 
+    @property
+    def missing(self) -> int:
+        """How many publications have not come yet."""
+        return self._expected - self.heard
+
     async def open(self, doors: Sequence[Door]) -> None:
         """Subscribe once for each door. Raises `CommandError` if one cannot."""
         numbers = iter(range(len(doors)))

@@ -32,21 +32,24 @@ async def fanout_cost(
 ) -> Fanout:
     """Publish so many at once, again and again."""
     for _ in range(_WARM_UP):
-        await _once(audience, publish, number)
+        await _once(process, audience, publish, number)
     times: list[float] = []
     began, used = time.monotonic(), cpu_seconds(process.pid)
     while time.monotonic() - began < seconds or len(times) < _LEAST:
-        times.append(await _once(audience, publish, number))
+        times.append(await _once(process, audience, publish, number))
     used = cpu_seconds(process.pid) - used
     return Fanout(used / (len(times) * number * len(audience)), median(times))
 
 
-async def _once(audience: Audience, publish: Publish, number: int) -> float:
+async def _once(process: Process, audience: Audience, publish: Publish, number: int) -> float:
     everybody = audience.expect(number * len(audience))
     began = time.perf_counter()
     await publish(number)
     try:
         await asyncio.wait_for(everybody, _PATIENCE)
     except TimeoutError:
-        raise CommandError("publications were lost; the figures would mean nothing") from None
+        raise CommandError(
+            f"{process.name}: {audience.missing} of {number * len(audience)} deliveries did not come within "
+            f"{_PATIENCE:g} s; the figures would mean nothing"
+        ) from None
     return time.perf_counter() - began

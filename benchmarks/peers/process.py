@@ -24,6 +24,7 @@ class Process:
 
     def __init__(self, argv: list[str], address: tuple[str, int], log: Path, measured: bool) -> None:
         self._log = log
+        self.name = log.stem
         self.address = address
         with log.open("ab") as stream:
             self._process = subprocess.Popen(
@@ -50,12 +51,12 @@ class Process:
         while True:
             if self._process.poll() is not None:
                 tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-5:])
-                raise CommandError(f"{self._log.stem} ended at once:\n{tail}")
+                raise CommandError(f"{self.name} ended at once:\n{tail}")
             try:
                 socket.create_connection(self.address, timeout=1).close()
             except OSError:
                 if time.monotonic() > deadline:
-                    raise CommandError(f"{self._log.stem} does not listen on {self.address[0]}") from None
+                    raise CommandError(f"{self.name} does not listen on {self.address[0]}") from None
                 time.sleep(0.02)
             else:
                 return

@@ -210,7 +210,9 @@ def test_a_dashboard_restart_keeps_time_line_and_page(
         three.node("gateway-2", EventKind.UNDRAINED, state=NodeState.UP)
         page.wait_for_selector(row("gateway-2", "UP"))
         assert page.locator("#events .event").count() == 2
-        assert page.get_attribute(row("gateway-1") + " .spark-line", "d").count("L") > 170
+        # The page asks for the past once the new dashboard has read it.
+        line = page.locator(row("gateway-1") + " .spark-line").first
+        wait_for(lambda: (line.get_attribute("d") or "").count("L") > 170, "the past has not come back")
     finally:
         again.kill()
 

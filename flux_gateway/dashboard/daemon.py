@@ -19,15 +19,18 @@ from flux_gateway.runtime.ports import taken
 
 log = logging.getLogger(__name__)
 
-STOP_SECONDS = 1
+STOP_SECONDS = 2
 """How long a stop waits for answers under way. Streams are ended first, so it is rarely used up."""
+
+KEPT_ALIVE_SECONDS = 1
+"""How long a connection is kept for the next request. It may hold a stop up so long, so it must be less than that."""
 
 GONE_AFTER_MS = 15_000
 """How long sent bytes may stay unacknowledged before a page counts as gone and its thread is free again."""
 
 
 def run(settings: DashboardSettings, redis_settings: RedisSettings) -> None:
-    """Serve until SIGTERM or SIGINT, then stop within two seconds; exits with status 0.
+    """Serve until SIGTERM or SIGINT, then stop: in two seconds, if an answer takes that long. Exits with status 0.
 
     Raises `ConfigError` when the settings are wrong and `CommandError` when the port cannot be had.
     """
@@ -86,6 +89,8 @@ class _Worker(ThreadWorker):  # type: ignore[misc]
             parts(app).close()
 
     def _end_streams(self) -> None:
+        # A stream that ends leaves its connection open for another request, which would hold the stop up.
+        self.cfg.set("keepalive", 0)
         # Safe in a signal handler: it runs on the main thread, which never holds the board's lock.
         app = self._app()
         if app:
@@ -111,8 +116,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "threads": self._settings.threads,
             "logger_class": _Log,
             "graceful_timeout": STOP_SECONDS,
-            # A kept-alive connection may hold a stop up to this long.
-            "keepalive": 1,
+            "keepalive": KEPT_ALIVE_SECONDS,
             "control_socket_disable": True,
             "worker_tmp_dir": None,
             "proc_name": "flux-dashboard",

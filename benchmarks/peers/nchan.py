@@ -33,6 +33,7 @@ http {{
     scgi_temp_path {folder}/nginx-scgi;
     keepalive_requests 100000000;
     keepalive_timeout 1h;
+    client_header_timeout 1h;
 
     server {{
         listen {host}:{port} backlog=4096;
@@ -48,7 +49,8 @@ http {{
     }}
 }}
 """
-"""As its documentation begins, less the logs. Publications go to who is there, as ours do, and are kept for a while."""
+"""As its documentation begins, less the logs and the limits to how long a publisher's connection may say nothing.
+Publications go to who is there, as ours do, and are kept for a while."""
 
 
 def _binary() -> str:

@@ -129,7 +129,7 @@ class Client:
         """Pings it has not answered, also those of the nodes before."""
         self.forgiven = False
         """One pong more is no fault: a node that is gone may have asked."""
-        self.due_orders: frozenset[str] = frozenset()
+        self.due_orders: tuple[str, ...] = ()
         """Ids of orders not carried out yet: when it leaves before, the next node has to."""
         self.known_orders: tuple[str, ...] | None = None
         """Ids of orders that do not concern it: the node before has seen them, or they are from before it was anybody.
@@ -185,8 +185,7 @@ class Client:
 
     def take(self, frames: list[tuple[int, bytes]]) -> None:
         """Work frames off, after those that wait already: (commands of it that are done, payload)."""
-        if self._undone is None:
-            self._undone = deque()
+        self._undone = self._undone or deque()
         self._undone += frames
         self.resume()
         if (len(self._undone) > _MANY or self._size() > _MUCH) and not self.connection.held:
@@ -205,10 +204,13 @@ class Client:
 
         It may raise `Disconnect`. It is not carried out when the session leaves before.
         """
-        if self._orders is None:
-            self._orders = deque()
+        self._orders = self._orders or deque()
         self._orders.append(order)
         self.resume()
+
+    def begin(self, order_id: str) -> None:
+        """An order is being carried out: the next node has not to."""
+        self.due_orders = tuple(one for one in self.due_orders if one != order_id)
 
     async def work(self) -> None:
         """Carry out what waits, until there is nothing more or the session is to leave."""
@@ -229,6 +231,8 @@ class Client:
             self.disconnect(error)
         finally:
             self._task = None
+            # An empty deque takes 760 bytes, and most clients say nothing most of the time.
+            self._undone, self._orders = self._undone or None, self._orders or None
             then, self._then = self._then, None
             if then is not None:
                 then()

@@ -172,14 +172,14 @@ class Control:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         async def work() -> None:
-            client.due_orders -= {order.id}
+            client.begin(order.id)
             try:
                 await carry_out(self._parts, order, client)
             finally:
                 if not done.done():
                     done.set_result(None)
 
-        client.due_orders |= {order.id}
+        client.due_orders += (order.id,)
         client.carry(work)
         return done
 
@@ -195,9 +195,9 @@ class Control:
         recent = self._recent.of(client, self._endpoint.now())
         # Those that are due already were given after its arrival.
         missed = [order for order in recent if order.id not in seen and order.id not in client.due_orders]
-        client.due_orders |= {order.id for order in missed}
+        client.due_orders += tuple(order.id for order in missed)
         for order in missed:
-            client.due_orders -= {order.id}
+            client.begin(order.id)
             await carry_out(self._parts, order, client)
 
     def _known(self, client: Client) -> list[str]:

@@ -87,6 +87,7 @@ def test_the_journal_tells_the_story_of_a_session(deployed: Deployed) -> None:
     assert "session opened" in story
 
 
+@pytest.mark.timeout(400)
 def test_a_check_run_would_change_nothing(deployed: Deployed) -> None:
     done = deployed.playbook("site.yml", "--check")
     recap = done.stdout.rpartition("PLAY RECAP")[2]

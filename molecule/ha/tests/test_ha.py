@@ -65,6 +65,7 @@ def _writes(deployed: Deployed) -> bool:
     return len(ages) == 5 and max(ages.values()) < 6
 
 
+@pytest.mark.timeout(400)
 def test_a_second_converge_leaves_the_new_master_alone(deployed: Deployed) -> None:
     before = master(deployed)
     done = deployed.playbook("site.yml")

@@ -82,6 +82,7 @@ def test_a_stop_closes_with_1012(deployed: Deployed, first: Machine) -> None:
     assert witness.check()["report"]["counts"]["disconnects"] == {"1012": CLIENTS}
 
 
+@pytest.mark.timeout(400)
 def test_new_settings_reach_the_proxy_and_nobody_else(deployed: Deployed, first: Machine) -> None:
     before = {unit: pid(first, unit) for unit in (PROXY, KEEPER)}
     with Witness(deployed.url, expect="none", clients=CLIENTS, return_within=None) as witness:
@@ -92,6 +93,7 @@ def test_new_settings_reach_the_proxy_and_nobody_else(deployed: Deployed, first:
     assert pid(first, KEEPER) == before[KEEPER]
 
 
+@pytest.mark.timeout(400)
 def test_another_listener_keeps_who_is_connected(deployed: Deployed, first: Machine) -> None:
     # New clients are refused for a moment, while nothing listens.
     with Witness(deployed.url, expect="none", clients=CLIENTS, return_within=None, newcomer_retries=5) as witness:
@@ -127,6 +129,8 @@ def test_clients_of_a_proxy_that_has_given_up_are_let_go(deployed: Deployed, fir
 
 
 def test_the_order_of_keeper_and_proxy_survives_a_boot(deployed: Deployed, first: Machine) -> None:
+    # An attempt to bring the proxy back that is under way must not hold the shutdown up.
+    first.exec("systemctl", "--no-block", "start", "flux-proxy-return.service")
     first.reboot()
     deployed.all_up(60)
     units = (PROXY, KEEPER, "flux-proxy.socket")

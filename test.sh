@@ -2,7 +2,7 @@
 # Runs everything that must hold: lint, types, unit, integration, conformance, browser, roles and whole clusters on
 # systemd hosts. Installs what it needs.
 #   ./test.sh            everything (about an hour on 2 cores; Debian packages and hosts need root)
-#   ./test.sh --fast     lint, types, unit tests (at most 2 minutes, no root)
+#   ./test.sh --fast     lint, types, unit tests (some 5 minutes, no root)
 #   ./test.sh --vagrant  `vagrant up`, site.yml and checks on real VMs, under emulation where there is no KVM (root)
 #   ./test.sh --soak     10 minutes of drains, restarts, kills and hangs under 1,000 talking clients (no root);
 #                        its own options follow: ./test.sh --soak --seconds 60 --seed 7

@@ -23,7 +23,7 @@ STOP_SECONDS = 2
 """How long a stop waits for answers under way. Streams are ended first, so it is rarely used up."""
 
 KEPT_ALIVE_SECONDS = 1
-"""How long a connection is kept for the next request. It may hold a stop up so long, so it must be less than that."""
+"""How long a connection is kept for the next request. It may hold a stop up so long: less than `STOP_SECONDS`."""
 
 GONE_AFTER_MS = 15_000
 """How long sent bytes may stay unacknowledged before a page counts as gone and its thread is free again."""

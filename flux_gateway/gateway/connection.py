@@ -63,7 +63,6 @@ class Connection(asyncio.Protocol):
         if answer:
             self._write(answer)
         if self.session.ended:
-            self._direct = -1
             self._finish()
         elif self.blocked:
             self._check_outbox()
@@ -145,6 +144,7 @@ class Connection(asyncio.Protocol):
 
     def _finish(self) -> None:
         """Both sides have said their last word, or the client broke the protocol."""
+        self._direct = -1
         self._node.ending(self)
         if self.transport.can_write_eof():
             # Half-close and wait for the client's end: closing with unread bytes would reset the connection and

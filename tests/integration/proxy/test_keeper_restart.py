@@ -72,6 +72,10 @@ class Kept:
         self.stop(number)
         self.start()
 
+    def known_again(self, clients: int) -> None:
+        """Wait until all streams are known again: after a crash each session moves, to the node it is on."""
+        until(lambda: self.proxy.info()["moves"]["move"] == clients, "all streams are known again")
+
     def given_up(self, cause: str) -> float:
         """Return how many connections this process has not taken over, by cause."""
         return self.proxy.metric("flux_proxy_connections_given_up_total", cause=cause)
@@ -163,8 +167,7 @@ def test_frames_in_the_middle_go_on(kept: Kept, number: signal.Signals) -> None:
     fragmented.send(frame(CONT, "two"))
     assert fragmented.read().payload == b"two"
     if number == signal.SIGKILL:
-        # Each moves to the same node, and on the way there it has no connection to speak over.
-        until(lambda: kept.proxy.info()["moves"]["move"] == 7, "all streams are known again")
+        kept.known_again(7)  # on the way there a session has no connection to speak over
     for client, (session, size) in listening.items():
         kept.node.say(session, said[size:])
         assert client.take(len(said) - size) == said[size:]
@@ -277,7 +280,7 @@ def test_a_killed_proxy_costs_no_idle_client_its_connection(kept: Kept) -> None:
     for _ in range(3):
         kept.again(signal.SIGKILL)
         # It does not know where frames begin; a move to the same node tells.
-        until(lambda: kept.proxy.info()["moves"]["move"] == CLIENTS, "all streams are known again")
+        kept.known_again(CLIENTS)
         for client in clients:
             client.echo(b"after")
         kept.wait(CLIENTS)
@@ -286,7 +289,7 @@ def test_a_killed_proxy_costs_no_idle_client_its_connection(kept: Kept) -> None:
     facts = kept.client(kept.gateway.name, path="/whoami")
     kept.wait(CLIENTS + 1)
     kept.again(signal.SIGKILL)
-    until(lambda: kept.proxy.info()["moves"]["move"] == CLIENTS + 1, "all streams are known again")
+    kept.known_again(CLIENTS + 1)
     facts.send(frame(TEXT, "who?"))
     assert json.loads(facts.read().payload)["node"] == kept.gateway.name
 

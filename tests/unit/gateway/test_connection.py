@@ -88,11 +88,15 @@ def _echo(session: Session, opcode: int, payload: Buffer) -> bytes:
     return session.frame(opcode, payload)
 
 
+Scene = Callable[[Pair], Coroutine[Any, Any, None]]
+Run = Callable[[Scene], None]
+
+
 @pytest.fixture(params=LOOPS, ids=["uvloop", "asyncio"])
-def run(request: pytest.FixtureRequest) -> Callable[[Callable[[Pair], Coroutine[Any, Any, None]]], None]:
+def run(request: pytest.FixtureRequest) -> Run:
     """Run a scene with a fresh pair, on either loop."""
 
-    async def play(scene: Callable[[Pair], Coroutine[Any, Any, None]]) -> None:
+    async def play(scene: Scene) -> None:
         pair = Pair()
         await pair.open()
         try:
@@ -102,7 +106,7 @@ def run(request: pytest.FixtureRequest) -> Callable[[Callable[[Pair], Coroutine[
             pair.client.close()
             await asyncio.sleep(0)
 
-    def run(scene: Callable[[Pair], Coroutine[Any, Any, None]]) -> None:
+    def run(scene: Scene) -> None:
         with asyncio.Runner(loop_factory=request.param) as runner:
             runner.run(play(scene))
 
@@ -111,9 +115,6 @@ def run(request: pytest.FixtureRequest) -> Callable[[Callable[[Pair], Coroutine[
 
 def _numbered(number: int) -> bytes:
     return encode_frame(TEXT, b"%06d" % number * 20)
-
-
-Run = Callable[[Callable[[Pair], Coroutine[Any, Any, None]]], None]
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -83,7 +83,6 @@ class StreamConnection(Connection):
     def close(self, code: int, reason: str) -> None:
         """Say so, and end the answer; the node ends the connection if the client does not leave in time."""
         last = self.session.close(code, reason)
-        self._direct = -1
         if last:
             self.transport.write(last)
             self._finish()

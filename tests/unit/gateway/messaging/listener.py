@@ -1,8 +1,10 @@
-"""A client for tests of channels."""
+"""A client for tests of channels, and what it hears."""
 
+from flux_gateway.broker.events import Event, Kind
 from flux_gateway.gateway.messaging.channels.subscription import Subscription
 from flux_gateway.gateway.messaging.encodings import WEBSOCKET_JSON, Encoding
 from flux_gateway.messaging.codes import Disconnect
+from flux_gateway.messaging.publication import Publication
 
 
 class Listener:
@@ -27,3 +29,11 @@ class Listener:
     def data(self) -> list[str]:
         """The payloads, which tests make single capital letters in quotes."""
         return [chr(data[at + 1]) for data in self.heard for at in range(len(data)) if data[at : at + 1] == b"'"]
+
+
+def event(offset: int, letter: str, epoch: str = "e") -> Event:
+    return Event(Kind.PUBLICATION, offset, epoch, publication(offset, letter))
+
+
+def publication(offset: int, letter: str) -> Publication:
+    return Publication(data=f'"\'{letter}"'.encode(), offset=offset)

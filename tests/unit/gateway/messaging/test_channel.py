@@ -13,7 +13,7 @@ from flux_gateway.gateway.messaging.encodings import WEBSOCKET_JSON, WEBSOCKET_P
 from flux_gateway.messaging.namespaces import Namespace
 from flux_gateway.messaging.positions import Position
 from flux_gateway.messaging.publication import ClientInfo, Publication
-from tests.unit.gateway.messaging.listener import Listener
+from tests.unit.gateway.messaging.listener import Listener, event, publication
 
 KEPT = Namespace(history_size=10, history_ttl=60)
 PLAIN = Namespace()
@@ -32,14 +32,6 @@ class Hub:
 
     def refill(self, channel: Channel) -> None:
         self.refills += 1
-
-
-def _event(offset: int, letter: str, epoch: str = "e") -> Event:
-    return Event(Kind.PUBLICATION, offset, epoch, _publication(offset, letter))
-
-
-def _publication(offset: int, letter: str) -> Publication:
-    return Publication(data=f'"\'{letter}"'.encode(), offset=offset)
 
 
 def _opened(rules: Namespace = KEPT, offset: int = 0) -> tuple[Channel, Hub]:
@@ -63,7 +55,7 @@ def test_what_comes_before_the_position_is_known_waits_and_old_news_is_dropped()
     one = Subscription(cast(Client, listener), "c", KEPT)
     channel.join(one)
     for offset, letter in ((2, "B"), (3, "C")):
-        channel.take(_event(offset, letter))
+        channel.take(event(offset, letter))
     channel.found(Position(2, "e"), [])
     channel.live(one, Position(2, "e"))
     assert listener.data() == ["C"]
@@ -75,9 +67,9 @@ def test_all_get_a_publication_once_and_those_of_one_encoding_the_same_bytes() -
     listeners = [Listener(WEBSOCKET_JSON), Listener(WEBSOCKET_JSON), Listener(WEBSOCKET_PROTOBUF)]
     for listener in listeners:
         _live(channel, listener, Position(0, "e"))
-    channel.take(_event(1, "A"))
-    channel.take(_event(2, "B"))
-    channel.take(_event(2, "B"))
+    channel.take(event(1, "A"))
+    channel.take(event(2, "B"))
+    channel.take(event(2, "B"))
     assert not any(one.heard for one in listeners)
     channel.deliver()
     assert [one.data() for one in listeners] == [["A", "B"]] * 3
@@ -93,7 +85,7 @@ def test_a_client_that_knows_more_than_the_node_is_not_told_twice() -> None:
     _live(channel, level, Position(0, "e"))
     assert channel.position(one) == Position(2, "e")
     for offset, letter in ((1, "A"), (2, "B"), (3, "C"), (4, "D")):
-        channel.take(_event(offset, letter))
+        channel.take(event(offset, letter))
         channel.deliver()
     assert ahead.data() == ["C", "D"]
     assert level.data() == ["A", "B", "C", "D"]
@@ -106,7 +98,7 @@ def test_what_comes_while_a_client_is_being_subscribed_follows_its_answer() -> N
     one = Subscription(cast(Client, listener), "c", KEPT)
     channel.join(one)
     for offset, letter in ((1, "A"), (2, "B"), (3, "C")):
-        channel.take(_event(offset, letter))
+        channel.take(event(offset, letter))
         channel.deliver()
     assert not listener.heard
     channel.live(one, Position(2, "e"))
@@ -122,10 +114,10 @@ def test_a_stream_that_is_lost_while_a_client_is_being_subscribed(ahead: str) ->
     joining[0].positioned = True
     for one in joining:
         channel.join(one)
-    channel.take(_event(1, "A"))
+    channel.take(event(1, "A"))
     if ahead == "node":
         channel.waiting = []
-        channel.found(Position(1, "new"), [_publication(1, "B")])
+        channel.found(Position(1, "new"), [publication(1, "B")])
     for one in joining:
         channel.live(one, Position(0, "e" if ahead == "node" else "new"))
     assert (counting.missed, counting.data()) == (1, [])
@@ -136,12 +128,12 @@ def test_a_gap_is_filled_from_the_stream_before_anything_else_goes_out() -> None
     channel, hub = _opened()
     listener = Listener()
     _live(channel, listener, Position(0, "e"))
-    channel.take(_event(1, "A"))
-    channel.take(_event(4, "D"))
-    channel.take(_event(5, "E"))
+    channel.take(event(1, "A"))
+    channel.take(event(4, "D"))
+    channel.take(event(5, "E"))
     channel.deliver()
     assert (hub.refills, listener.data()) == (1, ["A"])
-    channel.found(Position(4, "e"), [_publication(number, letter) for number, letter in ((2, "B"), (3, "C"), (4, "D"))])
+    channel.found(Position(4, "e"), [publication(number, letter) for number, letter in ((2, "B"), (3, "C"), (4, "D"))])
     channel.deliver()
     assert listener.data() == ["A", "B", "C", "D", "E"]
     assert listener.missed == 0
@@ -152,8 +144,8 @@ def test_a_gap_that_the_stream_cannot_fill_is_announced() -> None:
     told, untold = Listener(), Listener()
     _live(channel, told, Position(0, "e"))
     _live(channel, untold, Position(0, "e"), positioned=False)
-    channel.take(_event(9, "I"))
-    channel.found(Position(9, "e"), [_publication(8, "H"), _publication(9, "I")])
+    channel.take(event(9, "I"))
+    channel.found(Position(9, "e"), [publication(8, "H"), publication(9, "I")])
     channel.deliver()
     assert (told.missed, untold.missed) == (1, 0)
     assert untold.data() == ["H", "I"]
@@ -164,8 +156,8 @@ def test_another_stream_is_announced_and_its_news_goes_to_those_who_do_not_count
     told, untold = Listener(), Listener()
     _live(channel, told, Position(7, "e"))
     _live(channel, untold, Position(7, "e"), positioned=False)
-    channel.take(_event(1, "A", epoch="f"))
-    channel.found(Position(1, "f"), [_publication(1, "A")])
+    channel.take(event(1, "A", epoch="f"))
+    channel.found(Position(1, "f"), [publication(1, "A")])
     channel.deliver()
     assert told.missed == 1
     assert untold.data() == ["A"]
@@ -174,9 +166,9 @@ def test_another_stream_is_announced_and_its_news_goes_to_those_who_do_not_count
 
 def test_what_an_older_stream_still_says_is_dropped() -> None:
     channel, hub = _opened(offset=7)
-    channel.take(_event(1, "A", epoch="f"))
-    channel.take(_event(8, "H", epoch="e"))
-    channel.found(Position(1, "f"), [_publication(1, "A")])
+    channel.take(event(1, "A", epoch="f"))
+    channel.take(event(8, "H", epoch="e"))
+    channel.found(Position(1, "f"), [publication(1, "A")])
     assert hub.refills == 1
     assert channel.waiting is None
 
@@ -186,9 +178,9 @@ def test_joins_and_leaves_go_to_those_who_want_them_in_order_with_publications()
     wanting, other = Listener(), Listener()
     _live(channel, wanting, Position(0, "e")).join_leave = True
     _live(channel, other, Position(0, "e"))
-    channel.take(_event(1, "A"))
+    channel.take(event(1, "A"))
     channel.take(Event(Kind.JOIN, 0, "", ClientInfo("u'Z", "c")))
-    channel.take(_event(2, "B"))
+    channel.take(event(2, "B"))
     channel.deliver()
     assert wanting.data() == ["A", "Z", "B"]
     assert other.data() == ["A", "B"]
@@ -198,7 +190,7 @@ def test_without_history_no_offset_is_told() -> None:
     channel, _ = _opened(PLAIN)
     listener = Listener()
     _live(channel, listener, Position(0, "e"), positioned=False)
-    channel.take(_event(1, "A"))
+    channel.take(event(1, "A"))
     channel.deliver()
     assert listener.data() == ["A"]
     assert b"offset" not in listener.heard[0]
@@ -223,9 +215,9 @@ def test_who_has_left_hears_what_came_before_and_nothing_after() -> None:
     channel, _ = _opened()
     listener = Listener()
     one = _live(channel, listener, Position(0, "e"))
-    channel.take(_event(1, "A"))
+    channel.take(event(1, "A"))
     channel.leave(one)
-    channel.take(_event(2, "B"))
+    channel.take(event(2, "B"))
     channel.deliver()
     assert listener.data() == ["A"]
     assert not channel.occupied

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import cast
 
 from flux_gateway.broker.broker import Broker
-from flux_gateway.broker.events import Event, Kind
+from flux_gateway.broker.events import Event
 from flux_gateway.core.session import Traffic
 from flux_gateway.gateway.messaging.channels.channel import Channel
 from flux_gateway.gateway.messaging.channels.hub import Hub
@@ -15,8 +15,7 @@ from flux_gateway.gateway.messaging.client import Client
 from flux_gateway.gateway.messaging.settings import MessagingSettings
 from flux_gateway.messaging.namespaces import Namespace
 from flux_gateway.messaging.positions import Position
-from flux_gateway.messaging.publication import Publication
-from tests.unit.gateway.messaging.listener import Listener
+from tests.unit.gateway.messaging.listener import Listener, event
 
 
 class Source:
@@ -28,8 +27,7 @@ class Source:
         """The last one has left."""
 
     def publish(self, channel: str, offset: int, letter: str) -> None:
-        publication = Publication(data=f'"\'{letter}"'.encode(), offset=offset)
-        self.on_event(channel, Event(Kind.PUBLICATION, offset, "e", publication))
+        self.on_event(channel, event(offset, letter))
 
 
 def _hub() -> tuple[Hub, Source]:
